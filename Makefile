@@ -1,0 +1,37 @@
+# dblink: run SQL in another PostgreSQL database
+#
+# make, make install and make installcheck work as for every extension; PG_CONFIG
+# names the installation:  make PG_CONFIG=/path/to/pg_config install
+
+MODULE_big = dblink
+OBJS = \
+	cancel.o \
+	connection.o \
+	dblink.o \
+	error.o \
+	option.o \
+	remote.o \
+	result.o \
+	security.o \
+	sqlbuild.o
+
+EXTENSION = dblink
+DATA = dblink--1.2.sql dblink--1.1--1.2.sql dblink--1.0--1.1.sql
+PGFILEDESC = "dblink - run SQL in another PostgreSQL database"
+
+REGRESS = connect query exec cursor async notify server security sqlbuild \
+	datetime errors shapes types
+
+# Nothing but the entry points leaves the library: before PostgreSQL 16 a
+# helper's name could otherwise bind to that of another extension.
+PG_CFLAGS = -fvisibility=hidden
+SHLIB_LINK = $(libpq) -lpthread
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+# After the server's own directories: a newer libpq's headers shadow the server's.
+override CPPFLAGS += -I$(libpq_srcdir)
+
+$(OBJS): dblink.h compat.h

@@ -1,0 +1,412 @@
+/*-------------------------------------------------------------------------
+ *
+ * connection.c
+ *	  Which connections there are: opening, finding, closing, cleaning up.
+ *
+ * All connections are in one list, whatever their kind: named ones, which are
+ * also found through a hash table, the unnamed one, and those that live for
+ * one call.  A connection is put into the list first and connected second, so
+ * there is always somebody who will close it.
+ *
+ * The somebody is the end of the transaction or subtransaction.  A call marks
+ * the connection that it uses (see "phase" in DblinkConn); a mark still there
+ * when its level aborts means that the call failed midway.  Then the remote
+ * statement is finished or cancelled, and the connection is usable again; or,
+ * if it can't be made so in bounded time, it is closed, with a WARNING.
+ *
+ * Connections do not belong to a transaction or a role otherwise: they stay
+ * open across rollback, SET ROLE and DISCARD ALL, until the session ends.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "dblink.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "parser/scansup.h"
+#include "storage/ipc.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+
+/* Entry of the hash table; conn is NULL only while it is being made. */
+typedef struct NamedConn
+{
+	char		name[NAMEDATALEN];	/* hash key */
+	DblinkConn *conn;
+} NamedConn;
+
+static dlist_head connections = DLIST_STATIC_INIT(connections);
+static HTAB *named_connections = NULL;
+static DblinkConn *unnamed_connection = NULL;
+
+static DblinkConn *conn_new(DblinkConnKind kind);
+static void conn_connect(DblinkConn *conn, const char *conninfo);
+static void register_name(DblinkConn *conn, const char *name);
+static void key_for(const char *name, bool warn, char *key);
+static void conn_end_call(DblinkConn *conn);
+static void end_of_level(int level, bool aborted);
+static void end_of_xact(XactEvent event, void *arg);
+static void end_of_subxact(SubXactEvent event, SubTransactionId mySubid,
+						   SubTransactionId parentSubid, void *arg);
+
+/*
+ * Called once, when the library is loaded.
+ */
+void
+dbl_conn_init(void)
+{
+	HASHCTL		ctl;
+
+	ctl.keysize = NAMEDATALEN;
+	ctl.entrysize = sizeof(NamedConn);
+	named_connections = hash_create("dblink connections", 16, &ctl,
+									HASH_ELEM | HASH_STRINGS);
+
+	RegisterXactCallback(end_of_xact, NULL);
+	RegisterSubXactCallback(end_of_subxact, NULL);
+}
+
+/*
+ * Make the hash key for a connection name: cut to NAMEDATALEN - 1 bytes, at a
+ * character's end.  With "warn", says so in a NOTICE.
+ */
+static void
+key_for(const char *name, bool warn, char *key)
+{
+	char	   *copy = pstrdup(name);
+
+	truncate_identifier(copy, strlen(copy), warn);
+	strlcpy(key, copy, NAMEDATALEN);
+	pfree(copy);
+}
+
+/*
+ * The open connection of this name, or the unnamed one for NULL; NULL if there
+ * is none.
+ *
+ * Throws 55006 if its rows are being converted at this moment: whoever asks
+ * then is called from within that conversion, and would read from the middle
+ * of a message.
+ */
+DblinkConn *
+dbl_conn_find(const char *name)
+{
+	DblinkConn *conn = unnamed_connection;
+
+	if (name != NULL)
+	{
+		char		key[NAMEDATALEN];
+		NamedConn  *entry;
+
+		key_for(name, false, key);
+		entry = hash_search(named_connections, key, HASH_FIND, NULL);
+		conn = entry ? entry->conn : NULL;
+	}
+	if (conn == NULL || conn->phase == DBLINK_OPENING)
+		return NULL;
+	if (conn->converting)
+		dbl_err_in_use(conn);
+
+	/* A call that failed where no subtransaction ended left it like this. */
+	if (conn->phase != DBLINK_IDLE)
+	{
+		conn_end_call(conn);
+		return dbl_conn_find(name);
+	}
+	return conn;
+}
+
+/*
+ * The same, but throws 08003 if there is none.
+ */
+DblinkConn *
+dbl_conn_get(const char *name)
+{
+	DblinkConn *conn = dbl_conn_find(name);
+
+	if (conn != NULL)
+		return conn;
+	if (name != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_DOES_NOT_EXIST),
+				 errmsg("connection \"%s\" not available", name)));
+	ereport(ERROR,
+			(errcode(ERRCODE_CONNECTION_DOES_NOT_EXIST),
+			 errmsg("connection not available")));
+}
+
+/*
+ * The connection for dblink() and dblink_exec(): the open one of this name,
+ * or else one for this call, to the foreign server of this name or by this
+ * conninfo string.  NULL is the unnamed connection.
+ *
+ * The caller gives it back with dbl_conn_release().  Throws as dbl_conn_get()
+ * and dbl_conn_open() do.
+ */
+DblinkConn *
+dbl_conn_get_or_open(const char *name_or_source)
+{
+	DblinkConn *conn;
+	const char *conninfo;
+
+	if (name_or_source == NULL)
+		return dbl_conn_get(NULL);
+
+	conn = dbl_conn_find(name_or_source);
+	if (conn != NULL)
+		return conn;
+
+	conninfo = dbl_opt_conninfo(name_or_source);
+	dbl_sec_password_given_check(conninfo);
+	dbl_sec_options_check(conninfo);
+	conn = conn_new(DBLINK_ONE_CALL);
+	dbl_remote_reserve_fd(conn);
+	conn_connect(conn, conninfo);
+	return conn;
+}
+
+/*
+ * Open a connection that stays: by the name, or the unnamed one for NULL.
+ * "source" is the name of a foreign server, or else a conninfo string.
+ *
+ * An unnamed connection that was open is closed once the new one stands.
+ *
+ * The order is the one that users know.  What a server's owner and the user's
+ * privileges decide comes before anything that depends on the string, and all
+ * of it before a socket is opened.  Throws 42704 and 42501 (server), 2F003,
+ * 55006, 08001, 42501 (option), 42710; then what connecting throws.
+ */
+void
+dbl_conn_open(const char *name, const char *source)
+{
+	const char *conninfo = dbl_opt_conninfo(source);
+	DblinkConn *replaced;
+	DblinkConn *conn;
+
+	dbl_sec_password_given_check(conninfo);
+	replaced = name == NULL ? dbl_conn_find(NULL) : NULL;
+	dbl_sec_options_check(conninfo);
+
+	conn = conn_new(name ? DBLINK_NAMED : DBLINK_UNNAMED);
+	dbl_remote_reserve_fd(conn);
+	if (name != NULL)
+		register_name(conn, name);
+	conn_connect(conn, conninfo);
+
+	if (name == NULL)
+	{
+		dbl_conn_close(replaced);
+		unnamed_connection = conn;
+	}
+	conn->phase = DBLINK_IDLE;
+}
+
+/*
+ * A connection without a PGconn, in the list and marked as being opened: from
+ * here on an error closes it.
+ */
+static DblinkConn *
+conn_new(DblinkConnKind kind)
+{
+	DblinkConn *conn = MemoryContextAllocZero(TopMemoryContext,
+											  sizeof(DblinkConn));
+
+	conn->kind = kind;
+	conn->phase = DBLINK_OPENING;
+	conn->level = GetCurrentTransactionNestLevel();
+	dlist_push_tail(&connections, &conn->node);
+	return conn;
+}
+
+/*
+ * Connect to the remote, and make sure that whoever asked may use what came
+ * of it.
+ */
+static void
+conn_connect(DblinkConn *conn, const char *conninfo)
+{
+	dbl_remote_connect(conn, conninfo);
+	dbl_sec_password_used_check(conn);
+	if (conn->kind == DBLINK_ONE_CALL)
+		conn->phase = DBLINK_IDLE;
+}
+
+/*
+ * Enter a new connection under its name.  Lookups do not find it before it is
+ * open.  Throws 42710 if the name is taken.
+ */
+static void
+register_name(DblinkConn *conn, const char *name)
+{
+	char		key[NAMEDATALEN];
+	NamedConn  *entry;
+	bool		found;
+
+	key_for(name, true, key);
+	if (dbl_conn_find(key) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("duplicate connection name")));
+
+	entry = hash_search(named_connections, key, HASH_ENTER, &found);
+	entry->conn = conn;
+	strlcpy(conn->name, key, NAMEDATALEN);
+}
+
+/*
+ * Give back what dbl_conn_get_or_open() gave: a connection that was opened for
+ * this call is closed.
+ */
+void
+dbl_conn_release(DblinkConn *conn)
+{
+	if (conn->kind == DBLINK_ONE_CALL)
+		dbl_conn_close(conn);
+}
+
+/*
+ * Close a connection and forget it.  Does nothing for NULL.  Never throws.
+ */
+void
+dbl_conn_close(DblinkConn *conn)
+{
+	if (conn == NULL)
+		return;
+
+	if (conn == unnamed_connection)
+		unnamed_connection = NULL;
+	if (conn->kind == DBLINK_NAMED)
+	{
+		NamedConn  *entry = hash_search(named_connections, conn->name,
+										HASH_FIND, NULL);
+
+		/* The entry is another's if this one failed to get the name. */
+		if (entry != NULL && entry->conn == conn)
+			hash_search(named_connections, conn->name, HASH_REMOVE, NULL);
+	}
+	dbl_remote_disconnect(conn);
+	dlist_delete(&conn->node);
+	pfree(conn);
+}
+
+/*
+ * The names of the open connections, as a text[]; *isnull if there are none.
+ */
+Datum
+dbl_conn_names(bool *isnull)
+{
+	ArrayBuildState *names = NULL;
+	HASH_SEQ_STATUS seq;
+	NamedConn  *entry;
+
+	hash_seq_init(&seq, named_connections);
+	while ((entry = hash_seq_search(&seq)) != NULL)
+	{
+		if (entry->conn->phase != DBLINK_OPENING)
+			names = accumArrayResult(names, CStringGetTextDatum(entry->name),
+									 false, TEXTOID, CurrentMemoryContext);
+	}
+
+	*isnull = names == NULL;
+	if (*isnull)
+		return (Datum) 0;
+	return makeArrayResult(names, CurrentMemoryContext);
+}
+
+/*
+ * A call that used this connection is over, and did not end it properly: make
+ * the connection usable again, or close it.  Never throws.
+ */
+static void
+conn_end_call(DblinkConn *conn)
+{
+	bool		usable = conn->phase != DBLINK_OPENING;
+
+	conn->converting = false;
+	if (conn->phase == DBLINK_RUNNING || conn->phase == DBLINK_FETCHING)
+		usable = dbl_remote_recover(conn);
+	dbl_remote_forget(conn);
+
+	if (usable && conn->kind != DBLINK_ONE_CALL)
+	{
+		conn->phase = DBLINK_IDLE;
+		return;
+	}
+
+	if (!usable && conn->phase != DBLINK_OPENING &&
+		conn->kind != DBLINK_ONE_CALL && !proc_exit_inprogress)
+		dbl_err_closed(conn);
+	dbl_conn_close(conn);
+}
+
+/*
+ * A transaction or subtransaction of this nesting level ends: look for calls
+ * that ended with it.  If it did not abort there should be none, but for what
+ * goes on in the level above.  Never throws.
+ */
+static void
+end_of_level(int level, bool aborted)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &connections)
+	{
+		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
+
+		if (conn->level < level)
+			continue;
+		if (!aborted && level > 1)
+			conn->level = level - 1;
+		else if (conn->phase != DBLINK_IDLE || conn->kind == DBLINK_ONE_CALL)
+			conn_end_call(conn);
+	}
+}
+
+/*
+ * Transaction callback.  Preparing a transaction ends it for this session.
+ */
+static void
+end_of_xact(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_PREPARE:
+			end_of_level(1, false);
+			break;
+		case XACT_EVENT_ABORT:
+			end_of_level(1, true);
+			break;
+		case XACT_EVENT_PARALLEL_COMMIT:
+		case XACT_EVENT_PARALLEL_ABORT:
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PARALLEL_PRE_COMMIT:
+		case XACT_EVENT_PRE_PREPARE:
+			break;
+	}
+}
+
+/*
+ * Subtransaction callback.
+ */
+static void
+end_of_subxact(SubXactEvent event, SubTransactionId mySubid,
+			   SubTransactionId parentSubid, void *arg)
+{
+	switch (event)
+	{
+		case SUBXACT_EVENT_ABORT_SUB:
+			end_of_level(GetCurrentTransactionNestLevel(), true);
+			break;
+		case SUBXACT_EVENT_COMMIT_SUB:
+			end_of_level(GetCurrentTransactionNestLevel(), false);
+			break;
+		case SUBXACT_EVENT_START_SUB:
+		case SUBXACT_EVENT_PRE_COMMIT_SUB:
+			break;
+	}
+}

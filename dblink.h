@@ -1,0 +1,221 @@
+/*-------------------------------------------------------------------------
+ *
+ * dblink.h
+ *	  The only internal header of dblink, and the map of its source.
+ *
+ * Files, in the order of a call:
+ *
+ *	dblink.c		SQL entry points on connections, one argument splitter
+ *	connection.c	which connections there are: open, find, close, clean up
+ *	option.c		foreign server and user mapping to conninfo; the validator
+ *	security.c		who may connect as whom
+ *	remote.c		talking to the remote: connect, send, receive, recover
+ *	cancel.c		cancel requests
+ *	result.c		remote rows to Datums, and into a tuplestore
+ *	error.c			remote errors to local ones
+ *	sqlbuild.c		dblink_get_pkey, dblink_build_sql_*; knows no libpq
+ *	compat.h		differences between PostgreSQL majors and libpq versions
+ *
+ * Calls go one way:
+ *
+ *	dblink.c -> connection.c -> security.c -> option.c -> error.c
+ *	   |            |---------> remote.c -> cancel.c, option.c -> error.c
+ *	   |------> result.c -----> remote.c
+ *	sqlbuild.c -> core only
+ *
+ * Who owns what.  Every PGconn, PGresult, PGnotify, PGcancel and reserved
+ * file descriptor belongs to a DblinkConn, from the moment it exists: the
+ * field is the variable that the libpq function is assigned to.  Every
+ * DblinkConn is in connection.c's list.  When a transaction or subtransaction
+ * aborts, connection.c looks at each connection that a call of that level was
+ * using, and cleans up what the call left behind.  So code anywhere may throw,
+ * nothing needs PG_TRY, and nothing leaks.
+ *
+ * Memory contexts:
+ *
+ *	TopMemoryContext	DblinkConn, the table of names.  Until closed.
+ *	the caller's		arguments, SQL texts, conninfo strings.  Conninfo
+ *						strings built here are wiped when the context dies.
+ *	per query			the tuplestore and its tuple descriptor: the executor
+ *						reads them after we return.
+ *	"dblink row"		one row's Datums; reset before each row (result.c).
+ *
+ * Endings of names: _find gives NULL if there is none, _get throws, _open makes,
+ * _close ends, _check throws and changes nothing, _is_ never throws.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DBLINK_H
+#define DBLINK_H
+
+#include "compat.h"
+
+#include "fmgr.h"
+#include "lib/ilist.h"
+#include "lib/stringinfo.h"
+#include "nodes/execnodes.h"
+
+/* What kind of connection it is: how it is named, and how long it lives. */
+typedef enum DblinkConnKind
+{
+	DBLINK_NAMED,				/* until dblink_disconnect(name) */
+	DBLINK_UNNAMED,				/* until dblink_disconnect() or replaced */
+	DBLINK_ONE_CALL				/* for a call by conninfo or server name */
+} DblinkConnKind;
+
+/* What a local call is doing with a connection right now. */
+typedef enum DblinkPhase
+{
+	DBLINK_IDLE,				/* no call is using it; an asynchronous query
+								 * may be under way */
+	DBLINK_OPENING,				/* being connected: no lookup finds it */
+	DBLINK_RUNNING,				/* a call owns the exchange up to its end */
+	DBLINK_FETCHING				/* a call owns the current result only */
+} DblinkPhase;
+
+typedef struct DblinkCancel DblinkCancel;	/* a cancel request, cancel.c */
+
+/*
+ * One connection to a remote server.
+ *
+ * It exists before its PGconn does, and may outlive it for the rest of a call:
+ * pgconn is NULL then.  The fields below "phase" say how to clean up when the
+ * call that uses the connection ends in an error.
+ */
+typedef struct DblinkConn
+{
+	dlist_node	node;			/* in the list of all connections */
+	DblinkConnKind kind;
+	char		name[NAMEDATALEN];	/* of a named one, else empty */
+	bool		holds_fd;		/* reserved with AcquireExternalFD() */
+	PGconn	   *pgconn;
+	PGresult   *res;			/* the result being looked at, or NULL */
+	PGnotify   *notify;			/* the notification being looked at, or NULL */
+	DblinkCancel *cancel;		/* a cancel request under way, or NULL */
+
+	/* transaction block opened by dblink_open() */
+	bool		own_xact;		/* we opened it, and commit it */
+	int			open_cursors;	/* how many dblink_open()s it counts */
+
+	DblinkPhase phase;
+	int			level;			/* transaction nesting level of the call, if
+								 * phase is not DBLINK_IDLE, and always for
+								 * DBLINK_ONE_CALL */
+	bool		converting;		/* its rows are being converted: no other
+								 * call may use it */
+	bool		cancel_on_abort;	/* the remote statement is of no use if the
+									 * call fails now: do not let it finish */
+} DblinkConn;
+
+/*
+ * A remote error, copied out of libpq.  All strings are palloc'd and valid in
+ * the database encoding; NULL if there is none.
+ */
+typedef struct DblinkError
+{
+	int			sqlstate;
+	const char *primary;
+	const char *detail;
+	const char *hint;
+	const char *context;		/* the remote's own */
+} DblinkError;
+
+/*
+ * A query that has been sent, and what to do with its answer.
+ */
+typedef struct DblinkQuery
+{
+	DblinkConn *conn;
+	bool		fail_on_error;	/* else a remote error is a NOTICE */
+	const char *action;			/* for the context of a remote error */
+	const char *cursor;			/* the cursor that is fetched from, or NULL */
+} DblinkQuery;
+
+/* dblink.c */
+extern DblinkWaitEvents dbl_wait_events;
+
+extern PGDLLEXPORT void _PG_init(void);
+extern PGDLLEXPORT Datum dblink_connect(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum dblink_disconnect(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum dblink_get_connections(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum dblink_error_message(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum dblink_record(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum dblink_exec(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum dblink_open(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum dblink_fetch(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum dblink_close(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum dblink_send_query(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum dblink_is_busy(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum dblink_get_result(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum dblink_cancel_query(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum dblink_get_notify(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum dblink_current_query(PG_FUNCTION_ARGS);
+
+/* sqlbuild.c */
+extern PGDLLEXPORT Datum dblink_get_pkey(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum dblink_build_sql_insert(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum dblink_build_sql_delete(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum dblink_build_sql_update(PG_FUNCTION_ARGS);
+
+/* connection.c */
+extern void dbl_conn_init(void);
+extern DblinkConn *dbl_conn_find(const char *name);
+extern DblinkConn *dbl_conn_get(const char *name);
+extern DblinkConn *dbl_conn_get_or_open(const char *name_or_source);
+extern void dbl_conn_open(const char *name, const char *source);
+extern void dbl_conn_release(DblinkConn *conn);
+extern void dbl_conn_close(DblinkConn *conn);
+extern Datum dbl_conn_names(bool *isnull);
+
+/* option.c */
+extern PGDLLEXPORT Datum dblink_fdw_validator(PG_FUNCTION_ARGS);
+extern const char *dbl_opt_conninfo(const char *source);
+extern const PQconninfoOption *dbl_opt_parse(const char *conninfo,
+											 const char **error);
+extern const PQconninfoOption *dbl_opt_effective(PGconn *pgconn);
+extern const char *dbl_opt_value(const PQconninfoOption *options,
+								 const char *keyword);
+
+/* security.c */
+extern void dbl_sec_password_given_check(const char *conninfo);
+extern void dbl_sec_options_check(const char *conninfo);
+extern void dbl_sec_password_used_check(DblinkConn *conn);
+
+/* remote.c */
+extern void dbl_remote_reserve_fd(DblinkConn *conn);
+extern void dbl_remote_connect(DblinkConn *conn, const char *conninfo);
+extern void dbl_remote_disconnect(DblinkConn *conn);
+extern bool dbl_remote_send(DblinkConn *conn, const char *sql);
+extern void dbl_remote_leave(DblinkConn *conn);
+extern void dbl_remote_fetch(DblinkConn *conn);
+extern PGresult *dbl_remote_next(DblinkConn *conn);
+extern PGresult *dbl_remote_exec(DblinkConn *conn, const char *sql);
+extern bool dbl_remote_is_busy(DblinkConn *conn);
+extern PGnotify *dbl_remote_next_notify(DblinkConn *conn);
+extern bool dbl_remote_recover(DblinkConn *conn);
+extern void dbl_remote_forget(DblinkConn *conn);
+
+/* cancel.c */
+extern bool dbl_cancel_send(DblinkConn *conn, int timeout_ms);
+extern const char *dbl_cancel_query(DblinkConn *conn);
+extern void dbl_cancel_close(DblinkConn *conn);
+
+/* result.c */
+extern void dbl_res_begin(FunctionCallInfo fcinfo);
+extern void dbl_res_materialize(FunctionCallInfo fcinfo,
+								const DblinkQuery *query);
+
+/* error.c */
+extern void dbl_err_fill(DblinkError *error, DblinkConn *conn);
+extern void dbl_err_report(const DblinkError *error, DblinkConn *conn,
+						   bool fail_on_error, const char *action);
+extern void dbl_err_report_now(DblinkConn *conn, bool fail_on_error,
+							   const char *action);
+extern const char *dbl_err_message(DblinkConn *conn);
+extern const char *dbl_err_clean(const char *text);
+extern void dbl_err_not_connected(const char *detail) pg_attribute_noreturn();
+extern void dbl_err_copy_refused(void) pg_attribute_noreturn();
+extern void dbl_err_closed(DblinkConn *conn);
+extern void dbl_err_in_use(DblinkConn *conn) pg_attribute_noreturn();
+
+#endif							/* DBLINK_H */

@@ -1,0 +1,209 @@
+/*-------------------------------------------------------------------------
+ *
+ * error.c
+ *	  Remote errors become local errors, and messages that files share.
+ *
+ * A remote error is first copied into a DblinkError, so that the PGresult it
+ * came in need not live any longer, and then reported: as an ERROR, or as a
+ * NOTICE where the caller of an SQL function asked for that.  The context
+ * line that names the connection is made in one place, here.
+ *
+ * Everything that libpq hands out may have been sent by the remote, and a
+ * remote may be broken or hostile: no byte of it reaches the local log or
+ * client before dbl_err_clean() has seen it.
+ *
+ * Messages never contain a conninfo string or the value of an option.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "dblink.h"
+
+#include "mb/pg_wchar.h"
+
+static const char *field(const PGresult *res, int code);
+
+/*
+ * Copy "text", with every byte that is not valid in the database encoding
+ * replaced by a question mark.  NULL stays NULL.
+ */
+const char *
+dbl_err_clean(const char *text)
+{
+	int			encoding = GetDatabaseEncoding();
+	StringInfoData buf;
+	int			len;
+
+	if (text == NULL)
+		return NULL;
+
+	len = strlen(text);
+	if (pg_encoding_verifymbstr(encoding, text, len) == len)
+		return pstrdup(text);
+
+	initStringInfo(&buf);
+	while (len > 0)
+	{
+		int			charlen = pg_encoding_verifymbchar(encoding, text, len);
+
+		if (charlen > 0)
+			appendBinaryStringInfo(&buf, text, charlen);
+		else
+		{
+			appendStringInfoChar(&buf, '?');
+			charlen = 1;
+		}
+		text += charlen;
+		len -= charlen;
+	}
+	return buf.data;
+}
+
+/*
+ * libpq's last message on the connection, without its newline; an empty
+ * string if there is none.
+ */
+const char *
+dbl_err_message(DblinkConn *conn)
+{
+	return pchomp(dbl_err_clean(PQerrorMessage(conn->pgconn)));
+}
+
+/*
+ * One field of an error result, cleaned; NULL if it is missing or empty.
+ */
+static const char *
+field(const PGresult *res, int code)
+{
+	const char *value = PQresultErrorField(res, code);
+
+	if (value == NULL || value[0] == '\0')
+		return NULL;
+	return dbl_err_clean(value);
+}
+
+/*
+ * Copy what went wrong on the connection: from its current result, or from
+ * the connection itself where there is no result.
+ */
+void
+dbl_err_fill(DblinkError *error, DblinkConn *conn)
+{
+	const char *sqlstate = PQresultErrorField(conn->res, PG_DIAG_SQLSTATE);
+
+	if (sqlstate != NULL && strlen(sqlstate) == 5)
+		error->sqlstate = MAKE_SQLSTATE(sqlstate[0], sqlstate[1], sqlstate[2],
+										sqlstate[3], sqlstate[4]);
+	else
+		error->sqlstate = ERRCODE_CONNECTION_FAILURE;
+
+	error->primary = field(conn->res, PG_DIAG_MESSAGE_PRIMARY);
+	error->detail = field(conn->res, PG_DIAG_MESSAGE_DETAIL);
+	error->hint = field(conn->res, PG_DIAG_MESSAGE_HINT);
+	error->context = field(conn->res, PG_DIAG_CONTEXT);
+
+	if (error->primary == NULL)
+	{
+		error->primary = dbl_err_message(conn);
+		if (error->primary[0] == '\0')
+			error->primary = "could not obtain message string for remote error";
+	}
+}
+
+/*
+ * Report a remote error: throws it if fail_on_error, else gives a NOTICE.
+ *
+ * "action" says what was being done, as in "while executing query"; the
+ * connection is added here.
+ */
+void
+dbl_err_report(const DblinkError *error, DblinkConn *conn,
+			   bool fail_on_error, const char *action)
+{
+	StringInfoData context;
+
+	initStringInfo(&context);
+	if (error->context != NULL)
+		appendStringInfo(&context, "%s\n", error->context);
+	if (conn->kind == DBLINK_NAMED)
+		appendStringInfo(&context, "%s on dblink connection named \"%s\"",
+						 action, conn->name);
+	else
+		appendStringInfo(&context, "%s on unnamed dblink connection", action);
+
+	ereport(fail_on_error ? ERROR : NOTICE,
+			(errcode(error->sqlstate),
+			 errmsg_internal("%s", error->primary),
+			 error->detail ? errdetail_internal("%s", error->detail) : 0,
+			 error->hint ? errhint("%s", error->hint) : 0,
+			 errcontext("%s", context.data)));
+}
+
+/*
+ * Report what went wrong on the connection just now; see the two above.
+ */
+void
+dbl_err_report_now(DblinkConn *conn, bool fail_on_error, const char *action)
+{
+	DblinkError error;
+
+	dbl_err_fill(&error, conn);
+	dbl_err_report(&error, conn, fail_on_error, action);
+}
+
+/*
+ * Throw 08001: no connection could be made, for the reason in "detail".
+ */
+void
+dbl_err_not_connected(const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
+			 errmsg("could not establish connection"),
+			 errdetail_internal("%s", pchomp(dbl_err_clean(detail)))));
+}
+
+/*
+ * Throw 0A000: the remote began to copy.  Copying needs somebody at this end
+ * who reads or writes its data, and no function of dblink does.
+ */
+void
+dbl_err_copy_refused(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("COPY is not supported through dblink"),
+			 errhint("Use COPY in psql, or a query that returns rows.")));
+}
+
+/*
+ * Throw 55006: a call came for a connection whose rows are being converted,
+ * from within an input function or a domain's check.
+ */
+void
+dbl_err_in_use(DblinkConn *conn)
+{
+	if (conn->kind == DBLINK_NAMED)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("connection \"%s\" is already in use", conn->name)));
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_IN_USE),
+			 errmsg("connection is already in use")));
+}
+
+/*
+ * Warn that a connection is gone, because the remote did not come to an end
+ * with what it was doing when the call failed.
+ */
+void
+dbl_err_closed(DblinkConn *conn)
+{
+	ereport(WARNING,
+			(errcode(ERRCODE_CONNECTION_FAILURE),
+			 conn->kind == DBLINK_NAMED ?
+			 errmsg("dblink connection \"%s\" was closed", conn->name) :
+			 errmsg("unnamed dblink connection was closed"),
+			 errdetail("The remote server did not answer a cancel request in time.")));
+}
