@@ -91,6 +91,7 @@ void
 dbl_err_fill(DblinkError *error, DblinkConn *conn)
 {
 	const char *sqlstate = PQresultErrorField(conn->res, PG_DIAG_SQLSTATE);
+	const char *primary = PQresultErrorField(conn->res, PG_DIAG_MESSAGE_PRIMARY);
 
 	if (sqlstate != NULL && strlen(sqlstate) == 5)
 		error->sqlstate = MAKE_SQLSTATE(sqlstate[0], sqlstate[1], sqlstate[2],
@@ -98,17 +99,12 @@ dbl_err_fill(DblinkError *error, DblinkConn *conn)
 	else
 		error->sqlstate = ERRCODE_CONNECTION_FAILURE;
 
-	error->primary = field(conn->res, PG_DIAG_MESSAGE_PRIMARY);
+	error->primary = primary ? dbl_err_clean(primary) : dbl_err_message(conn);
+	if (error->primary[0] == '\0')
+		error->primary = "could not obtain message string for remote error";
 	error->detail = field(conn->res, PG_DIAG_MESSAGE_DETAIL);
 	error->hint = field(conn->res, PG_DIAG_MESSAGE_HINT);
 	error->context = field(conn->res, PG_DIAG_CONTEXT);
-
-	if (error->primary == NULL)
-	{
-		error->primary = dbl_err_message(conn);
-		if (error->primary[0] == '\0')
-			error->primary = "could not obtain message string for remote error";
-	}
 }
 
 /*

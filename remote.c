@@ -503,6 +503,7 @@ dbl_remote_disconnect(DblinkConn *conn)
 static void
 begin_call(DblinkConn *conn, DblinkPhase phase)
 {
+	dbl_remote_forget(conn);
 	conn->phase = phase;
 	conn->level = GetCurrentTransactionNestLevel();
 	conn->cancel_on_abort = false;

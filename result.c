@@ -383,6 +383,7 @@ sink_command(Sink *sink, PGresult *res)
 	caller_context = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
 	sink->tupdesc = CreateTemplateTupleDesc(1);
 	TupleDescInitEntry(sink->tupdesc, 1, "status", TEXTOID, -1, 0);
+	sink->tupdesc = BlessTupleDesc(sink->tupdesc);
 	MemoryContextSwitchTo(caller_context);
 
 	tag = CStringGetTextDatum(dbl_err_clean(PQcmdStatus(res)));

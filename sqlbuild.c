@@ -112,9 +112,10 @@ check_may_read(const RangeVar *relation, Oid relid,
 }
 
 /*
- * Opens the table of the given, possibly qualified, name and locks it against
+ * Opens the table of the given, possibly qualified name and locks it against
  * changes of its definition.  The caller closes it.  Throws if there is no
- * such table or the current user may not read it.
+ * such table (42P01, or what else is wrong with the name), if it is none
+ * (42809), or if the current user may not read it (42501).
  */
 static Relation
 open_readable(text *name)
@@ -136,12 +137,13 @@ static const char *
 table_name(Relation rel)
 {
 	char	   *relname = RelationGetRelationName(rel);
+	char	   *schema;
 
 	if (RelationIsVisible(RelationGetRelid(rel)))
 		return quote_identifier(relname);
 
-	return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-									  relname);
+	schema = get_namespace_name(RelationGetNamespace(rel));
+	return quote_qualified_identifier(schema, relname);
 }
 
 /*
@@ -180,8 +182,8 @@ table_finish(SqlTable *table)
 
 /*
  * Throws unless the array can be read as a plain sequence of int2.  The type
- * int2vector does not promise that: assigning to an element or a binary
- * coercible cast can put NULLs, dimensions or nothing at all into one.
+ * int2vector does not promise that: only its input functions check it, and a
+ * function on arrays of any type can return one of another shape.
  */
 static void
 check_vector_shape(ArrayType *vector)
