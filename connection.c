@@ -247,12 +247,11 @@ register_name(DblinkConn *conn, const char *name)
 	bool		found;
 
 	key_for(name, true, key);
-	if (dbl_conn_find(key) != NULL)
+	entry = hash_search(named_connections, key, HASH_ENTER, &found);
+	if (found && entry->conn->phase != DBLINK_OPENING)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("duplicate connection name")));
-
-	entry = hash_search(named_connections, key, HASH_ENTER, &found);
 	entry->conn = conn;
 	strlcpy(conn->name, key, NAMEDATALEN);
 }

@@ -43,58 +43,6 @@ RETURNS text
 AS 'MODULE_PATHNAME', 'dblink_disconnect'
 LANGUAGE C STRICT PARALLEL RESTRICTED;
 
-CREATE FUNCTION dblink_get_connections()
-RETURNS text[]
-AS 'MODULE_PATHNAME', 'dblink_get_connections'
-LANGUAGE C PARALLEL RESTRICTED;
-
-CREATE FUNCTION dblink_error_message(text)
-RETURNS text
-AS 'MODULE_PATHNAME', 'dblink_error_message'
-LANGUAGE C STRICT PARALLEL RESTRICTED;
-
--- Queries and commands
-
-CREATE FUNCTION dblink(text, text)
-RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'dblink_record'
-LANGUAGE C STRICT PARALLEL RESTRICTED;
-
-CREATE FUNCTION dblink(text, text, boolean)
-RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'dblink_record'
-LANGUAGE C STRICT PARALLEL RESTRICTED;
-
-CREATE FUNCTION dblink(text)
-RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'dblink_record'
-LANGUAGE C STRICT PARALLEL RESTRICTED;
-
-CREATE FUNCTION dblink(text, boolean)
-RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'dblink_record'
-LANGUAGE C STRICT PARALLEL RESTRICTED;
-
-CREATE FUNCTION dblink_exec(text, text)
-RETURNS text
-AS 'MODULE_PATHNAME', 'dblink_exec'
-LANGUAGE C STRICT PARALLEL RESTRICTED;
-
-CREATE FUNCTION dblink_exec(text, text, boolean)
-RETURNS text
-AS 'MODULE_PATHNAME', 'dblink_exec'
-LANGUAGE C STRICT PARALLEL RESTRICTED;
-
-CREATE FUNCTION dblink_exec(text)
-RETURNS text
-AS 'MODULE_PATHNAME', 'dblink_exec'
-LANGUAGE C STRICT PARALLEL RESTRICTED;
-
-CREATE FUNCTION dblink_exec(text, boolean)
-RETURNS text
-AS 'MODULE_PATHNAME', 'dblink_exec'
-LANGUAGE C STRICT PARALLEL RESTRICTED;
-
 -- Cursors
 
 CREATE FUNCTION dblink_open(text, text)
@@ -157,43 +105,46 @@ RETURNS text
 AS 'MODULE_PATHNAME', 'dblink_close'
 LANGUAGE C STRICT PARALLEL RESTRICTED;
 
--- Asynchronous queries
+-- Queries and commands
 
-CREATE FUNCTION dblink_send_query(text, text)
-RETURNS int4
-AS 'MODULE_PATHNAME', 'dblink_send_query'
-LANGUAGE C STRICT PARALLEL RESTRICTED;
-
-CREATE FUNCTION dblink_is_busy(text)
-RETURNS int4
-AS 'MODULE_PATHNAME', 'dblink_is_busy'
-LANGUAGE C STRICT PARALLEL RESTRICTED;
-
-CREATE FUNCTION dblink_get_result(text)
+CREATE FUNCTION dblink(text, text)
 RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'dblink_get_result'
+AS 'MODULE_PATHNAME', 'dblink_record'
 LANGUAGE C STRICT PARALLEL RESTRICTED;
 
-CREATE FUNCTION dblink_get_result(text, boolean)
+CREATE FUNCTION dblink(text, text, boolean)
 RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'dblink_get_result'
+AS 'MODULE_PATHNAME', 'dblink_record'
 LANGUAGE C STRICT PARALLEL RESTRICTED;
 
-CREATE FUNCTION dblink_cancel_query(text)
+CREATE FUNCTION dblink(text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'dblink_record'
+LANGUAGE C STRICT PARALLEL RESTRICTED;
+
+CREATE FUNCTION dblink(text, boolean)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'dblink_record'
+LANGUAGE C STRICT PARALLEL RESTRICTED;
+
+CREATE FUNCTION dblink_exec(text, text)
 RETURNS text
-AS 'MODULE_PATHNAME', 'dblink_cancel_query'
+AS 'MODULE_PATHNAME', 'dblink_exec'
 LANGUAGE C STRICT PARALLEL RESTRICTED;
 
--- Notifications
-
-CREATE FUNCTION dblink_get_notify(OUT notify_name text, OUT be_pid int4, OUT extra text)
-RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'dblink_get_notify'
+CREATE FUNCTION dblink_exec(text, text, boolean)
+RETURNS text
+AS 'MODULE_PATHNAME', 'dblink_exec'
 LANGUAGE C STRICT PARALLEL RESTRICTED;
 
-CREATE FUNCTION dblink_get_notify(conname text, OUT notify_name text, OUT be_pid int4, OUT extra text)
-RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'dblink_get_notify'
+CREATE FUNCTION dblink_exec(text)
+RETURNS text
+AS 'MODULE_PATHNAME', 'dblink_exec'
+LANGUAGE C STRICT PARALLEL RESTRICTED;
+
+CREATE FUNCTION dblink_exec(text, boolean)
+RETURNS text
+AS 'MODULE_PATHNAME', 'dblink_exec'
 LANGUAGE C STRICT PARALLEL RESTRICTED;
 
 -- Builders of SQL
@@ -226,6 +177,55 @@ CREATE FUNCTION dblink_current_query()
 RETURNS text
 AS 'MODULE_PATHNAME', 'dblink_current_query'
 LANGUAGE C PARALLEL RESTRICTED;
+
+-- Asynchronous queries
+
+CREATE FUNCTION dblink_send_query(text, text)
+RETURNS int4
+AS 'MODULE_PATHNAME', 'dblink_send_query'
+LANGUAGE C STRICT PARALLEL RESTRICTED;
+
+CREATE FUNCTION dblink_is_busy(text)
+RETURNS int4
+AS 'MODULE_PATHNAME', 'dblink_is_busy'
+LANGUAGE C STRICT PARALLEL RESTRICTED;
+
+CREATE FUNCTION dblink_get_result(text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'dblink_get_result'
+LANGUAGE C STRICT PARALLEL RESTRICTED;
+
+CREATE FUNCTION dblink_get_result(text, boolean)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'dblink_get_result'
+LANGUAGE C STRICT PARALLEL RESTRICTED;
+
+CREATE FUNCTION dblink_get_connections()
+RETURNS text[]
+AS 'MODULE_PATHNAME', 'dblink_get_connections'
+LANGUAGE C PARALLEL RESTRICTED;
+
+CREATE FUNCTION dblink_cancel_query(text)
+RETURNS text
+AS 'MODULE_PATHNAME', 'dblink_cancel_query'
+LANGUAGE C STRICT PARALLEL RESTRICTED;
+
+CREATE FUNCTION dblink_error_message(text)
+RETURNS text
+AS 'MODULE_PATHNAME', 'dblink_error_message'
+LANGUAGE C STRICT PARALLEL RESTRICTED;
+
+-- Notifications
+
+CREATE FUNCTION dblink_get_notify(OUT notify_name text, OUT be_pid int4, OUT extra text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'dblink_get_notify'
+LANGUAGE C STRICT PARALLEL RESTRICTED;
+
+CREATE FUNCTION dblink_get_notify(conname text, OUT notify_name text, OUT be_pid int4, OUT extra text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'dblink_get_notify'
+LANGUAGE C STRICT PARALLEL RESTRICTED;
 
 -- Foreign servers that hold a connection's options
 

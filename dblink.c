@@ -442,11 +442,13 @@ dblink_is_busy(PG_FUNCTION_ARGS)
 Datum
 dblink_get_result(PG_FUNCTION_ARGS)
 {
+	DblinkArgs	args;
 	DblinkQuery query = {.action = "while executing query"};
 
 	dbl_res_begin(fcinfo);
-	query.conn = dbl_conn_get(text_arg(fcinfo, 0));
-	query.fail_on_error = PG_NARGS() < 2 || PG_GETARG_BOOL(1);
+	split_args(fcinfo, 0, &args);
+	query.fail_on_error = args.fail_on_error;
+	query.conn = dbl_conn_get(args.name);
 
 	dbl_remote_fetch(query.conn);
 	dbl_res_materialize(fcinfo, &query);

@@ -22,8 +22,6 @@
 
 #include "mb/pg_wchar.h"
 
-static const char *field(const PGresult *res, int code);
-
 /*
  * Copy "text", with every byte that is not valid in the database encoding
  * replaced by a question mark.  NULL stays NULL.
@@ -71,19 +69,6 @@ dbl_err_message(DblinkConn *conn)
 }
 
 /*
- * One field of an error result, cleaned; NULL if it is missing or empty.
- */
-static const char *
-field(const PGresult *res, int code)
-{
-	const char *value = PQresultErrorField(res, code);
-
-	if (value == NULL || value[0] == '\0')
-		return NULL;
-	return dbl_err_clean(value);
-}
-
-/*
  * Copy what went wrong on the connection: from its current result, or from
  * the connection itself where there is no result.
  */
@@ -102,9 +87,9 @@ dbl_err_fill(DblinkError *error, DblinkConn *conn)
 	error->primary = primary ? dbl_err_clean(primary) : dbl_err_message(conn);
 	if (error->primary[0] == '\0')
 		error->primary = "could not obtain message string for remote error";
-	error->detail = field(conn->res, PG_DIAG_MESSAGE_DETAIL);
-	error->hint = field(conn->res, PG_DIAG_MESSAGE_HINT);
-	error->context = field(conn->res, PG_DIAG_CONTEXT);
+	error->detail = dbl_err_clean(PQresultErrorField(conn->res, PG_DIAG_MESSAGE_DETAIL));
+	error->hint = dbl_err_clean(PQresultErrorField(conn->res, PG_DIAG_MESSAGE_HINT));
+	error->context = dbl_err_clean(PQresultErrorField(conn->res, PG_DIAG_CONTEXT));
 }
 
 /*
@@ -120,7 +105,7 @@ dbl_err_report(const DblinkError *error, DblinkConn *conn,
 	StringInfoData context;
 
 	initStringInfo(&context);
-	if (error->context != NULL)
+	if (error->context != NULL && error->context[0] != '\0')
 		appendStringInfo(&context, "%s\n", error->context);
 	if (conn->kind == DBLINK_NAMED)
 		appendStringInfo(&context, "%s on dblink connection named \"%s\"",

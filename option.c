@@ -126,16 +126,15 @@ dbl_opt_effective(PGconn *pgconn)
 }
 
 /*
- * Value of an option; NULL if it is not set, empty, or not known to libpq.
+ * Value of an option, which may be empty; NULL if it is not set, or not known
+ * to libpq.
  */
 const char *
 dbl_opt_value(const PQconninfoOption *options, const char *keyword)
 {
 	const PQconninfoOption *option = option_find(options, keyword);
 
-	if (option == NULL || option->val == NULL || option->val[0] == '\0')
-		return NULL;
-	return option->val;
+	return option != NULL ? option->val : NULL;
 }
 
 /*

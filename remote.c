@@ -82,6 +82,7 @@ static void params_add(ConnectParams *params, const char *keyword,
 static void params_init(ConnectParams *params, const char *conninfo);
 static bool params_skip_host(ConnectParams *params, PGconn *pgconn,
 							 const PQconninfoOption *options);
+static const char *nonempty(const char *value);
 static const char *list_skip(const char *list, int n);
 static bool list_entry_is(const char *list, int n, const char *value);
 static void get_address(PGconn *pgconn, Address *address);
@@ -389,6 +390,15 @@ list_entry_is(const char *list, int n, const char *value)
 }
 
 /*
+ * NULL for an empty string: libpq takes both for an option that is not set.
+ */
+static const char *
+nonempty(const char *value)
+{
+	return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
+/*
  * libpq gave no way to tell it that an address takes too long.  So it is told
  * to connect to those that come after it.  Gives false if none does.
  *
@@ -399,9 +409,9 @@ static bool
 params_skip_host(ConnectParams *params, PGconn *pgconn,
 				 const PQconninfoOption *options)
 {
-	const char *hosts = dbl_opt_value(options, "host");
-	const char *hostaddrs = dbl_opt_value(options, "hostaddr");
-	const char *ports = dbl_opt_value(options, "port");
+	const char *hosts = nonempty(dbl_opt_value(options, "host"));
+	const char *hostaddrs = nonempty(dbl_opt_value(options, "hostaddr"));
+	const char *ports = nonempty(dbl_opt_value(options, "port"));
 	const char *list = hostaddrs ? hostaddrs : hosts;
 	const char *at = hosts ? PQhost(pgconn) : PQhostaddr(pgconn);
 	int			n = 0;

@@ -174,14 +174,19 @@ decoder_end(Decoder *decoder)
 }
 
 /*
- * Error context: which column of which row could not be converted.
+ * Error context: which column of which row could not be converted.  A notice
+ * or warning from within a conversion is passed as it is.
  */
 static void
 conversion_context(void *arg)
 {
 	Decoder    *decoder = arg;
 	Form_pg_attribute att = TupleDescAttr(decoder->tupdesc, decoder->column);
+	int			category = ERRCODE_TO_CATEGORY(geterrcode());
 
+	if (category == ERRCODE_SUCCESSFUL_COMPLETION ||
+		category == ERRCODE_WARNING)
+		return;
 	errcontext("column \"%s\" (%d) of row " UINT64_FORMAT " of the remote result",
 			   NameStr(att->attname), decoder->column + 1, decoder->row);
 }
@@ -450,7 +455,7 @@ dbl_res_materialize(FunctionCallInfo fcinfo, const DblinkQuery *query)
 	if (error.primary != NULL)
 	{
 		dbl_err_report(&error, query->conn, query->fail_on_error, query->action);
-		sink_clear(&sink);
+		return;
 	}
 	sink_return(&sink);
 }

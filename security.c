@@ -57,10 +57,13 @@ static const char *const allowed_options[] = {
 void
 dbl_sec_password_given_check(const char *conninfo)
 {
+	const char *password;
 	const char *error;
 
-	if (superuser() ||
-		dbl_opt_value(dbl_opt_parse(conninfo, &error), "password") != NULL)
+	if (superuser())
+		return;
+	password = dbl_opt_value(dbl_opt_parse(conninfo, &error), "password");
+	if (password != NULL && password[0] != '\0')
 		return;
 
 	ereport(ERROR,
