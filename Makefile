@@ -10,10 +10,13 @@ OBJS = \
 	dblink.o \
 	error.o \
 	option.o \
+	readonly.o \
 	remote.o \
 	result.o \
+	scan.o \
 	security.o \
-	sqlbuild.o
+	sqlbuild.o \
+	stream.o
 
 EXTENSION = dblink
 DATA = dblink--1.2.sql dblink--1.1--1.2.sql dblink--1.0--1.1.sql

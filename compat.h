@@ -72,8 +72,16 @@ dbl_wait_events_init(DblinkWaitEvents *events)
 
 /* One function checks privileges on all kinds of objects since 16. */
 #if PG_VERSION_NUM < 160000
-#define object_aclcheck(classid, objectid, roleid, mode) \
-	pg_foreign_server_aclcheck(objectid, roleid, mode)
+#include "catalog/pg_proc.h"
+#include "utils/acl.h"
+
+static inline AclResult
+object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
+{
+	if (classid == ProcedureRelationId)
+		return pg_proc_aclcheck(objectid, roleid, mode);
+	return pg_foreign_server_aclcheck(objectid, roleid, mode);
+}
 #endif
 
 /* libpq 17 hands out rows in chunks; before, one row is the chunk. */

@@ -47,7 +47,6 @@ static DblinkConn *conn_new(DblinkConnKind kind);
 static void conn_connect(DblinkConn *conn, const char *conninfo);
 static void register_name(DblinkConn *conn, const char *name);
 static void key_for(const char *name, bool warn, char *key);
-static void conn_end_call(DblinkConn *conn);
 static void end_of_level(int level, bool aborted);
 static void end_of_xact(XactEvent event, void *arg);
 static void end_of_subxact(SubXactEvent event, SubTransactionId mySubid,
@@ -90,7 +89,7 @@ key_for(const char *name, bool warn, char *key)
  *
  * Throws 55006 if its rows are being converted at this moment: whoever asks
  * then is called from within that conversion, and would read from the middle
- * of a message.
+ * of a message.  If its rows are being streamed, the stream yields.
  */
 DblinkConn *
 dbl_conn_find(const char *name)
@@ -110,11 +109,13 @@ dbl_conn_find(const char *name)
 		return NULL;
 	if (conn->converting)
 		dbl_err_in_use(conn);
+	if (conn->stream != NULL)
+		dbl_stream_read_ahead(conn->stream);
 
 	/* A call that failed where no subtransaction ended left it like this. */
 	if (conn->phase != DBLINK_IDLE)
 	{
-		conn_end_call(conn);
+		dbl_conn_abandon(conn);
 		return dbl_conn_find(name);
 	}
 	return conn;
@@ -287,6 +288,8 @@ dbl_conn_close(DblinkConn *conn)
 		if (entry != NULL && entry->conn == conn)
 			hash_search(named_connections, conn->name, HASH_REMOVE, NULL);
 	}
+	if (conn->stream != NULL)
+		dbl_stream_lose(conn->stream);
 	dbl_remote_disconnect(conn);
 	dlist_delete(&conn->node);
 	pfree(conn);
@@ -317,15 +320,38 @@ dbl_conn_names(bool *isnull)
 }
 
 /*
- * A call that used this connection is over, and did not end it properly: make
+ * Streams yield: read the rest of all that are open.  For a call that may run
+ * anything on a remote, and wait there for what a stream's statement holds.
+ *
+ * A stream whose row is being converted at this moment can't yield; the call
+ * comes from within that conversion then.
+ */
+void
+dbl_conn_read_ahead_all(void)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &connections)
+	{
+		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
+
+		if (conn->stream != NULL && !conn->converting)
+			dbl_stream_read_ahead(conn->stream);
+	}
+}
+
+/*
+ * A call that used this connection is over, and did not end its exchange: make
  * the connection usable again, or close it.  Never throws.
  */
-static void
-conn_end_call(DblinkConn *conn)
+void
+dbl_conn_abandon(DblinkConn *conn)
 {
 	bool		usable = conn->phase != DBLINK_OPENING;
 
 	conn->converting = false;
+	if (conn->stream != NULL)
+		dbl_stream_lose(conn->stream);
 	if (conn->phase == DBLINK_RUNNING || conn->phase == DBLINK_FETCHING)
 		usable = dbl_remote_recover(conn);
 	dbl_remote_forget(conn);
@@ -361,7 +387,7 @@ end_of_level(int level, bool aborted)
 		if (!aborted && level > 1)
 			conn->level = level - 1;
 		else if (conn->phase != DBLINK_IDLE || conn->kind == DBLINK_ONE_CALL)
-			conn_end_call(conn);
+			dbl_conn_abandon(conn);
 	}
 }
 

@@ -59,6 +59,25 @@ typedef struct DblinkArgs
 
 DblinkWaitEvents dbl_wait_events;
 
+/* Settings; see the README. */
+int			dbl_streaming = DBLINK_STREAMING_ON;
+int			dbl_stream_hold_time = 10000;
+int			dbl_on_early_end = DBLINK_EARLY_END_DRAIN;
+
+static const struct config_enum_entry streaming_options[] = {
+	{"off", DBLINK_STREAMING_OFF, false},
+	{"on", DBLINK_STREAMING_ON, false},
+	{"always", DBLINK_STREAMING_ALWAYS, false},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry early_end_options[] = {
+	{"drain", DBLINK_EARLY_END_DRAIN, false},
+	{"cancel", DBLINK_EARLY_END_CANCEL, false},
+	{NULL, 0, false}
+};
+
+static void define_settings(void);
 static void split_args(FunctionCallInfo fcinfo, int nfixed, DblinkArgs *args);
 static const char *text_arg(FunctionCallInfo fcinfo, int n);
 static void begin_transaction(DblinkConn *conn);
@@ -67,13 +86,40 @@ static bool run_command(DblinkConn *conn, const char *sql, bool fail_on_error,
 						const char *action);
 
 /*
+ * Define the settings.
+ */
+static void
+define_settings(void)
+{
+	DefineCustomEnumVariable("dblink.streaming",
+							 "Lets rows of remote queries flow into the plan as they come.",
+							 "\"on\" does so unless a connection leads back to this server, "
+							 "\"always\" even then.",
+							 &dbl_streaming, DBLINK_STREAMING_ON, streaming_options,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("dblink.stream_hold_time",
+							"Time that a plan may spend between rows before the rest is read ahead.",
+							"-1 means no limit.",
+							&dbl_stream_hold_time, 10000, -1, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomEnumVariable("dblink.on_early_end",
+							 "What becomes of a remote query of which not all rows are wanted.",
+							 NULL,
+							 &dbl_on_early_end, DBLINK_EARLY_END_DRAIN, early_end_options,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	MarkGUCPrefixReserved("dblink");
+}
+
+/*
  * Called when the library is loaded.
  */
 void
 _PG_init(void)
 {
+	define_settings();
 	dbl_wait_events_init(&dbl_wait_events);
 	dbl_conn_init();
+	dbl_scan_init();
 }
 
 /*
@@ -208,16 +254,14 @@ dblink_record(PG_FUNCTION_ARGS)
 	DblinkArgs	args;
 	DblinkQuery query = {.action = "while executing query"};
 
+	dbl_conn_read_ahead_all();
 	dbl_res_begin(fcinfo);
 	split_args(fcinfo, 1, &args);
 	query.fail_on_error = args.fail_on_error;
 	query.conn = dbl_conn_get_or_open(args.name);
 
 	if (!dbl_remote_send(query.conn, text_arg(fcinfo, args.first)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg_internal("could not send query: %s",
-								 dbl_err_message(query.conn))));
+		dbl_err_not_sent(query.conn);
 	dbl_res_materialize(fcinfo, &query);
 	dbl_conn_release(query.conn);
 	return (Datum) 0;
@@ -239,6 +283,7 @@ dblink_exec(PG_FUNCTION_ARGS)
 	PGresult   *res;
 	text	   *status;
 
+	dbl_conn_read_ahead_all();
 	split_args(fcinfo, 1, &args);
 	conn = dbl_conn_get_or_open(args.name);
 	res = dbl_remote_exec(conn, text_arg(fcinfo, args.first));
@@ -326,6 +371,7 @@ dblink_open(PG_FUNCTION_ARGS)
 	const char *sql;
 	bool		ok;
 
+	dbl_conn_read_ahead_all();
 	split_args(fcinfo, 2, &args);
 	cursor = text_arg(fcinfo, args.first);
 	sql = text_arg(fcinfo, args.first + 1);
@@ -353,6 +399,7 @@ dblink_close(PG_FUNCTION_ARGS)
 	DblinkConn *conn;
 	const char *cursor;
 
+	dbl_conn_read_ahead_all();
 	split_args(fcinfo, 1, &args);
 	cursor = text_arg(fcinfo, args.first);
 	conn = dbl_conn_get(args.name);
@@ -379,6 +426,7 @@ dblink_fetch(PG_FUNCTION_ARGS)
 	DblinkQuery query;
 	const char *sql;
 
+	dbl_conn_read_ahead_all();
 	dbl_res_begin(fcinfo);
 	split_args(fcinfo, 2, &args);
 	query.fail_on_error = args.fail_on_error;
@@ -405,8 +453,10 @@ Datum
 dblink_send_query(PG_FUNCTION_ARGS)
 {
 	DblinkConn *conn = dbl_conn_get(text_arg(fcinfo, 0));
+	const char *sql = text_arg(fcinfo, 1);
 
-	if (!dbl_remote_send(conn, text_arg(fcinfo, 1)))
+	dbl_conn_read_ahead_all();
+	if (!dbl_remote_send(conn, sql))
 	{
 		ereport(NOTICE,
 				(errcode(ERRCODE_SUCCESSFUL_COMPLETION),
@@ -414,6 +464,7 @@ dblink_send_query(PG_FUNCTION_ARGS)
 								 dbl_err_message(conn))));
 		PG_RETURN_INT32(0);
 	}
+	conn->only_reads = dbl_sql_only_reads(sql);
 	dbl_remote_leave(conn);
 	PG_RETURN_INT32(1);
 }
@@ -445,6 +496,7 @@ dblink_get_result(PG_FUNCTION_ARGS)
 	DblinkArgs	args;
 	DblinkQuery query = {.action = "while executing query"};
 
+	dbl_conn_read_ahead_all();
 	dbl_res_begin(fcinfo);
 	split_args(fcinfo, 0, &args);
 	query.fail_on_error = args.fail_on_error;

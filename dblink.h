@@ -12,6 +12,9 @@
  *	remote.c		talking to the remote: connect, send, receive, recover
  *	cancel.c		cancel requests
  *	result.c		remote rows to Datums, and into a tuplestore
+ *	stream.c		a result that is read row by row, and can be set aside
+ *	scan.c			the streaming scan: planner hook and custom scan
+ *	readonly.c		does SQL text do nothing but read?
  *	error.c			remote errors to local ones
  *	sqlbuild.c		dblink_get_pkey, dblink_build_sql_*; knows no libpq
  *	compat.h		differences between PostgreSQL majors and libpq versions
@@ -74,6 +77,8 @@ typedef enum DblinkPhase
 } DblinkPhase;
 
 typedef struct DblinkCancel DblinkCancel;	/* a cancel request, cancel.c */
+typedef struct DblinkStream DblinkStream;	/* rows on demand, stream.c */
+typedef struct DblinkDecoder DblinkDecoder; /* rows to Datums, result.c */
 
 /*
  * One connection to a remote server.
@@ -92,6 +97,8 @@ typedef struct DblinkConn
 	PGresult   *res;			/* the result being looked at, or NULL */
 	PGnotify   *notify;			/* the notification being looked at, or NULL */
 	DblinkCancel *cancel;		/* a cancel request under way, or NULL */
+	DblinkStream *stream;		/* the stream that reads from it, or NULL */
+	bool		only_reads;		/* the asynchronous query does not write */
 
 	/* transaction block opened by dblink_open() */
 	bool		own_xact;		/* we opened it, and commit it */
@@ -120,6 +127,24 @@ typedef struct DblinkError
 	const char *context;		/* the remote's own */
 } DblinkError;
 
+/* What a result, or part of one, means. */
+typedef enum DblinkResultKind
+{
+	DBLINK_ROWS,				/* rows, and more to come */
+	DBLINK_LAST_ROWS,			/* rows, or none, and the result is complete */
+	DBLINK_COMMAND,				/* no rows but a command tag */
+	DBLINK_FAILURE				/* anything else */
+} DblinkResultKind;
+
+/* A row as it came: in a PGresult, or else spooled by a stream. */
+typedef struct DblinkRow
+{
+	PGresult   *res;
+	int			number;			/* of the row in res */
+	Datum	   *spooled;		/* bytea, each with a NUL at its end */
+	bool	   *spooled_nulls;
+} DblinkRow;
+
 /*
  * A query that has been sent, and what to do with its answer.
  */
@@ -131,7 +156,25 @@ typedef struct DblinkQuery
 	const char *cursor;			/* the cursor that is fetched from, or NULL */
 } DblinkQuery;
 
+/* Values of dblink.streaming. */
+typedef enum DblinkStreaming
+{
+	DBLINK_STREAMING_OFF,
+	DBLINK_STREAMING_ON,
+	DBLINK_STREAMING_ALWAYS		/* even from this very server */
+} DblinkStreaming;
+
+/* Values of dblink.on_early_end. */
+typedef enum DblinkEarlyEnd
+{
+	DBLINK_EARLY_END_DRAIN,		/* let the remote statement come to its end */
+	DBLINK_EARLY_END_CANCEL
+} DblinkEarlyEnd;
+
 /* dblink.c */
+extern int	dbl_streaming;
+extern int	dbl_stream_hold_time;
+extern int	dbl_on_early_end;
 extern DblinkWaitEvents dbl_wait_events;
 
 extern PGDLLEXPORT void _PG_init(void);
@@ -165,6 +208,8 @@ extern DblinkConn *dbl_conn_get_or_open(const char *name_or_source);
 extern void dbl_conn_open(const char *name, const char *source);
 extern void dbl_conn_release(DblinkConn *conn);
 extern void dbl_conn_close(DblinkConn *conn);
+extern void dbl_conn_abandon(DblinkConn *conn);
+extern void dbl_conn_read_ahead_all(void);
 extern Datum dbl_conn_names(bool *isnull);
 
 /* option.c */
@@ -190,6 +235,7 @@ extern void dbl_remote_leave(DblinkConn *conn);
 extern void dbl_remote_fetch(DblinkConn *conn);
 extern PGresult *dbl_remote_next(DblinkConn *conn);
 extern PGresult *dbl_remote_exec(DblinkConn *conn, const char *sql);
+extern bool dbl_remote_is_this_server(DblinkConn *conn);
 extern bool dbl_remote_is_busy(DblinkConn *conn);
 extern PGnotify *dbl_remote_next_notify(DblinkConn *conn);
 extern bool dbl_remote_recover(DblinkConn *conn);
@@ -205,6 +251,33 @@ extern void dbl_res_begin(FunctionCallInfo fcinfo);
 extern void dbl_res_materialize(FunctionCallInfo fcinfo,
 								const DblinkQuery *query);
 
+extern DblinkResultKind dbl_res_kind(const PGresult *res);
+extern DblinkDecoder *dbl_res_decoder_begin(DblinkConn *conn, PGresult *res,
+											TupleDesc tupdesc);
+extern void dbl_res_decoder_end(DblinkDecoder *decoder);
+extern void dbl_res_decode(DblinkDecoder *decoder, DblinkConn *conn,
+						   const DblinkRow *row, Datum **values, bool **nulls);
+extern int	dbl_res_mimic(DblinkDecoder *decoder);
+extern void dbl_res_mimic_end(int guc_level);
+
+/* stream.c */
+extern DblinkStream *dbl_stream_begin(const DblinkQuery *query,
+									  TupleDesc tupdesc);
+extern bool dbl_stream_next(DblinkStream *stream, Datum **values, bool **nulls);
+extern void dbl_stream_read_ahead(DblinkStream *stream);
+extern void dbl_stream_drain(DblinkStream *stream);
+extern void dbl_stream_lose(DblinkStream *stream);
+extern void dbl_stream_end(DblinkStream *stream);
+extern const char *dbl_stream_source(DblinkStream *stream);
+extern bool dbl_stream_is_reading(DblinkStream *stream);
+extern DblinkConn *dbl_stream_conn(DblinkStream *stream);
+
+/* readonly.c */
+extern bool dbl_sql_only_reads(const char *sql);
+
+/* scan.c */
+extern void dbl_scan_init(void);
+
 /* error.c */
 extern void dbl_err_fill(DblinkError *error, DblinkConn *conn);
 extern void dbl_err_report(const DblinkError *error, DblinkConn *conn,
@@ -214,6 +287,8 @@ extern void dbl_err_report_now(DblinkConn *conn, bool fail_on_error,
 extern const char *dbl_err_message(DblinkConn *conn);
 extern const char *dbl_err_clean(const char *text);
 extern void dbl_err_not_connected(const char *detail) pg_attribute_noreturn();
+extern void dbl_err_not_sent(DblinkConn *conn) pg_attribute_noreturn();
+extern void dbl_err_no_cursor(const char *cursor) pg_attribute_noreturn();
 extern void dbl_err_copy_refused(void) pg_attribute_noreturn();
 extern void dbl_err_closed(DblinkConn *conn);
 extern void dbl_err_in_use(DblinkConn *conn) pg_attribute_noreturn();

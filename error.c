@@ -146,6 +146,28 @@ dbl_err_not_connected(const char *detail)
 }
 
 /*
+ * Throw XX000: libpq did not take a query, for its own last reason.
+ */
+void
+dbl_err_not_sent(DblinkConn *conn)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INTERNAL_ERROR),
+			 errmsg_internal("could not send query: %s", dbl_err_message(conn))));
+}
+
+/*
+ * Throw 34000: FETCH was answered with a bare command tag.
+ */
+void
+dbl_err_no_cursor(const char *cursor)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_CURSOR_NAME),
+			 errmsg("cursor \"%s\" does not exist", cursor)));
+}
+
+/*
  * Throw 0A000: the remote began to copy.  Copying needs somebody at this end
  * who reads or writes its data, and no function of dblink does.
  */

@@ -33,6 +33,7 @@
 #include "storage/fd.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -87,8 +88,7 @@ static const char *list_skip(const char *list, int n);
 static bool list_entry_is(const char *list, int n, const char *value);
 static void get_address(PGconn *pgconn, Address *address);
 static bool is_new_address(PGconn *pgconn, Address *last);
-static void append_address_error(StringInfo buf, PGconn *pgconn,
-								 const char *problem);
+static void append_problem(StringInfo buf, PGconn *pgconn, const char *problem);
 static long connect_timeout(PGconn *pgconn, const PQconninfoOption *options);
 static void connect_start(DblinkConn *conn, const ConnectParams *params);
 static bool connect_poll(DblinkConn *conn, long timeout);
@@ -105,18 +105,28 @@ static bool drain(DblinkConn *conn, bool one_result, int timeout_ms,
 
 /*
  * Reserve a file descriptor for a connection that is about to be made.
- * Throws 08001 if the session has none left.
+ *
+ * Throws 08001 if the session has none left, or this would be the last: every
+ * wait needs one for a moment.
  */
 void
 dbl_remote_reserve_fd(DblinkConn *conn)
 {
-	if (!AcquireExternalFD())
+	bool		enough = AcquireExternalFD();
+
+	conn->holds_fd = enough;
+	if (enough)
+	{
+		enough = AcquireExternalFD();
+		if (enough)
+			ReleaseExternalFD();
+	}
+	if (!enough)
 		ereport(ERROR,
 				(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
 				 errmsg("could not establish connection"),
 				 errdetail("There are too many open files on the local server."),
 				 errhint(DBLINK_FD_HINT)));
-	conn->holds_fd = true;
 }
 
 /*
@@ -245,25 +255,13 @@ is_new_address(PGconn *pgconn, Address *last)
 }
 
 /*
- * Say what went wrong at the address that libpq is trying, in libpq's words.
+ * Add what went wrong at the address that libpq is trying, to what libpq has to
+ * say so far: that ends with the name of the address.
  */
 static void
-append_address_error(StringInfo buf, PGconn *pgconn, const char *problem)
+append_problem(StringInfo buf, PGconn *pgconn, const char *problem)
 {
-	Address		address;
-
-	get_address(pgconn, &address);
-	if (is_unixsock_path(address.host))
-		appendStringInfo(buf, "connection to server on socket \"%s/.s.PGSQL.%s\" failed: ",
-						 address.host, address.port);
-	else if (address.hostaddr[0] != '\0' &&
-			 strcmp(address.host, address.hostaddr) != 0)
-		appendStringInfo(buf, "connection to server at \"%s\" (%s), port %s failed: ",
-						 address.host, address.hostaddr, address.port);
-	else
-		appendStringInfo(buf, "connection to server at \"%s\", port %s failed: ",
-						 address.host, address.port);
-	appendStringInfo(buf, "%s\n", problem);
+	appendStringInfo(buf, "%s%s\n", PQerrorMessage(pgconn), problem);
 }
 
 /*
@@ -290,9 +288,9 @@ connect_timeout(PGconn *pgconn, const PQconninfoOption *options)
 		StringInfoData buf;
 
 		initStringInfo(&buf);
-		append_address_error(&buf, pgconn,
-							 psprintf("invalid integer value \"%s\" for connection option \"%s\"",
-									  value, "connect_timeout"));
+		append_problem(&buf, pgconn,
+					   psprintf("invalid integer value \"%s\" for connection option \"%s\"",
+								value, "connect_timeout"));
 		dbl_err_not_connected(buf.data);
 	}
 	if (seconds <= 0)
@@ -463,8 +461,7 @@ dbl_remote_connect(DblinkConn *conn, const char *conninfo)
 		if (connect_poll(conn, timeout))
 			break;
 
-		appendStringInfoString(&timed_out, PQerrorMessage(conn->pgconn));
-		append_address_error(&timed_out, conn->pgconn, "timeout expired");
+		append_problem(&timed_out, conn->pgconn, "timeout expired");
 		params_init(&params, conninfo);
 		if (!params_skip_host(&params, conn->pgconn, options))
 			dbl_err_not_connected(timed_out.data);
@@ -699,6 +696,20 @@ dbl_remote_exec(DblinkConn *conn, const char *sql)
 	}
 	end_call(conn);
 	return conn->res;
+}
+
+/*
+ * Does the connection lead back to this very server?  Its other end is then one
+ * of our processes.  Another server of the same version may have a process of
+ * that number by chance; the caller has to be able to live with a wrong yes.
+ */
+bool
+dbl_remote_is_this_server(DblinkConn *conn)
+{
+	const char *version = GetConfigOption("server_version_num", false, false);
+
+	return PQserverVersion(conn->pgconn) == atoi(version) &&
+		BackendPidGetProc(PQbackendPID(conn->pgconn)) != NULL;
 }
 
 /*

@@ -38,18 +38,19 @@ typedef struct DecoderColumn
 } DecoderColumn;
 
 /* Converts the rows of one result. */
-typedef struct Decoder
+struct DblinkDecoder
 {
-	DblinkConn *conn;
 	TupleDesc	tupdesc;
 	DecoderColumn *columns;		/* natts of them, as the two that follow */
 	Datum	   *values;
 	bool	   *nulls;
 	MemoryContext row_context;	/* of what values point to */
-	int			guc_level;		/* nest level of the remote's styles, or -1 */
+	const char *styles[2];		/* the remote's DateStyle and IntervalStyle
+								 * where a conversion depends on them and they
+								 * differ from ours, else NULL */
 	uint64		row;			/* number of the current row, from 1 */
 	int			column;			/* index of the current column */
-} Decoder;
+};
 
 /* Collects the rows of a call. */
 typedef struct Sink
@@ -58,16 +59,18 @@ typedef struct Sink
 	const DblinkQuery *query;
 	Tuplestorestate *store;		/* NULL until there is something to put in */
 	TupleDesc	tupdesc;		/* of what is in the store */
-	Decoder    *decoder;		/* of the current result, or NULL */
+	DblinkDecoder *decoder;		/* of the current result, or NULL */
+	int			guc_level;		/* nest level of the remote's styles, or -1 */
 } Sink;
 
-static Decoder *decoder_begin(DblinkConn *conn, TupleDesc tupdesc);
-static void decoder_row(Decoder *decoder, PGresult *res, int row);
-static void decoder_end(Decoder *decoder);
-static Datum decode_value(Decoder *decoder, DecoderColumn *column,
-						  PGresult *res, int row);
+/* The settings of the remote session that its text depends on. */
+static const char *const style_names[] = {"DateStyle", "IntervalStyle"};
+
+static bool depends_on_styles(TupleDesc tupdesc);
+static const char *raw_value(const DblinkRow *row, int column, int *len);
+static Datum decode_value(DblinkDecoder *decoder, DecoderColumn *column,
+						  const DblinkRow *row, bool *isnull);
 static void conversion_context(void *arg);
-static int	mimic_styles(PGconn *pgconn);
 static void column_count_check(PGresult *res, TupleDesc tupdesc);
 static TupleDesc result_tupdesc(FunctionCallInfo fcinfo);
 static void sink_clear(Sink *sink);
@@ -76,6 +79,73 @@ static void sink_rows(Sink *sink, PGresult *res);
 static void sink_end_rows(Sink *sink);
 static void sink_command(Sink *sink, PGresult *res);
 static void sink_return(Sink *sink);
+
+/*
+ * What a result, or part of one, means.
+ */
+DblinkResultKind
+dbl_res_kind(const PGresult *res)
+{
+	switch (PQresultStatus(res))
+	{
+		DBLINK_CASE_PARTIAL_ROWS:
+			return DBLINK_ROWS;
+		case PGRES_TUPLES_OK:
+			return DBLINK_LAST_ROWS;
+		case PGRES_COMMAND_OK:
+			return DBLINK_COMMAND;
+		case PGRES_EMPTY_QUERY:
+		case PGRES_BAD_RESPONSE:
+		case PGRES_NONFATAL_ERROR:
+		case PGRES_FATAL_ERROR:
+		case PGRES_PIPELINE_SYNC:
+		case PGRES_PIPELINE_ABORTED:
+		case PGRES_COPY_OUT:
+		case PGRES_COPY_IN:
+		case PGRES_COPY_BOTH:
+			break;
+	}
+	return DBLINK_FAILURE;
+}
+
+/*
+ * Can the conversion of some column depend on the date styles?  It does for
+ * dates and intervals, and may for whatever is not known here: arrays, composite
+ * types, domains with checks, and types of users.
+ */
+static bool
+depends_on_styles(TupleDesc tupdesc)
+{
+	int			i;
+
+	for (i = 0; i < tupdesc->natts; i++)
+	{
+		switch (TupleDescAttr(tupdesc, i)->atttypid)
+		{
+			case BOOLOID:
+			case BYTEAOID:
+			case CHAROID:
+			case NAMEOID:
+			case INT8OID:
+			case INT2OID:
+			case INT4OID:
+			case TEXTOID:
+			case OIDOID:
+			case JSONOID:
+			case JSONBOID:
+			case FLOAT4OID:
+			case FLOAT8OID:
+			case BPCHAROID:
+			case VARCHAROID:
+			case NUMERICOID:
+			case UUIDOID:
+				break;
+			default:
+				return true;
+		}
+	}
+	return false;
+}
 
 /*
  * Begin to return a set, empty so far.  Throws 0A000 if the caller can't take
@@ -101,43 +171,39 @@ dbl_res_begin(FunctionCallInfo fcinfo)
 }
 
 /*
- * Take on the remote session's date styles, in which its text is written.
- * Gives the GUC nest level at which to leave them again, or -1 if they are the
- * same.  An error undoes it, with everything else of its transaction.
+ * Throw 42804 if the remote's columns are not as many as the caller's.
  */
-static int
-mimic_styles(PGconn *pgconn)
+static void
+column_count_check(PGresult *res, TupleDesc tupdesc)
 {
-	static const char *const styles[] = {"DateStyle", "IntervalStyle"};
-	int			guc_level = -1;
-	int			i;
+	int			remote = PQnfields(res);
+	int			local = tupdesc->natts;
 
-	for (i = 0; i < lengthof(styles); i++)
-	{
-		const char *remote = PQparameterStatus(pgconn, styles[i]);
-
-		if (remote == NULL ||
-			strcmp(remote, GetConfigOption(styles[i], false, false)) == 0)
-			continue;
-		if (guc_level < 0)
-			guc_level = NewGUCNestLevel();
-		(void) set_config_option(styles[i], remote, PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-	}
-	return guc_level;
+	if (remote == local)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("remote query result rowtype does not match the specified FROM clause rowtype"),
+			 errdetail("The remote query returns %d %s, but the column definition list has %d.",
+					   remote, remote == 1 ? "column" : "columns", local)));
 }
 
 /*
- * Begin to decode a result.  Everything is allocated in the current memory
- * context.
+ * Begin to decode a result whose first part is "res".  Everything is allocated
+ * in the current memory context; tupdesc has to live as long.
+ *
+ * Throws 42804 if the remote's columns are not as many as tupdesc's.
  */
-static Decoder *
-decoder_begin(DblinkConn *conn, TupleDesc tupdesc)
+DblinkDecoder *
+dbl_res_decoder_begin(DblinkConn *conn, PGresult *res, TupleDesc tupdesc)
 {
-	Decoder    *decoder = palloc0(sizeof(Decoder));
+	DblinkDecoder *decoder;
+	bool		styled = depends_on_styles(tupdesc);
 	int			i;
 
-	decoder->conn = conn;
+	column_count_check(res, tupdesc);
+
+	decoder = palloc0(sizeof(DblinkDecoder));
 	decoder->tupdesc = tupdesc;
 	decoder->columns = palloc0(tupdesc->natts * sizeof(DecoderColumn));
 	decoder->values = palloc0(tupdesc->natts * sizeof(Datum));
@@ -158,19 +224,60 @@ decoder_begin(DblinkConn *conn, TupleDesc tupdesc)
 		fmgr_info(input, &column->input);
 		column->typmod = att->atttypmod;
 	}
-	decoder->guc_level = mimic_styles(conn->pgconn);
+
+	for (i = 0; styled && i < lengthof(style_names); i++)
+	{
+		const char *remote = PQparameterStatus(conn->pgconn, style_names[i]);
+
+		if (remote != NULL &&
+			strcmp(remote, GetConfigOption(style_names[i], false, false)) != 0)
+			decoder->styles[i] = pstrdup(remote);
+	}
 	return decoder;
 }
 
 /*
- * No more rows of this result.
+ * Free a decoder's memory.
  */
-static void
-decoder_end(Decoder *decoder)
+void
+dbl_res_decoder_end(DblinkDecoder *decoder)
 {
-	if (decoder->guc_level >= 0)
-		AtEOXact_GUC(true, decoder->guc_level);
 	MemoryContextDelete(decoder->row_context);
+}
+
+/*
+ * Take on the remote session's date styles, if conversions depend on them and
+ * they differ from ours.  Gives the GUC nest level for dbl_res_mimic_end(), -1
+ * if there was nothing to do.  An error undoes it, with everything else of its
+ * transaction.  Throws 22023 if the remote's style is nonsense.
+ */
+int
+dbl_res_mimic(DblinkDecoder *decoder)
+{
+	int			guc_level = -1;
+	int			i;
+
+	for (i = 0; i < lengthof(style_names); i++)
+	{
+		if (decoder->styles[i] == NULL)
+			continue;
+		if (guc_level < 0)
+			guc_level = NewGUCNestLevel();
+		(void) set_config_option(style_names[i], decoder->styles[i],
+								 PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	}
+	return guc_level;
+}
+
+/*
+ * Back to our own styles.
+ */
+void
+dbl_res_mimic_end(int guc_level)
+{
+	if (guc_level >= 0)
+		AtEOXact_GUC(true, guc_level);
 }
 
 /*
@@ -180,7 +287,7 @@ decoder_end(Decoder *decoder)
 static void
 conversion_context(void *arg)
 {
-	Decoder    *decoder = arg;
+	DblinkDecoder *decoder = arg;
 	Form_pg_attribute att = TupleDescAttr(decoder->tupdesc, decoder->column);
 	int			category = ERRCODE_TO_CATEGORY(geterrcode());
 
@@ -192,36 +299,59 @@ conversion_context(void *arg)
 }
 
 /*
+ * A value as it came from the remote, ended by a NUL that *len does not count;
+ * NULL for a null.
+ */
+static const char *
+raw_value(const DblinkRow *row, int column, int *len)
+{
+	bytea	   *spooled;
+
+	if (row->res != NULL)
+	{
+		*len = PQgetlength(row->res, row->number, column);
+		return PQgetisnull(row->res, row->number, column) ? NULL :
+			PQgetvalue(row->res, row->number, column);
+	}
+	if (row->spooled_nulls[column])
+		return NULL;
+	spooled = DatumGetByteaPP(row->spooled[column]);
+	*len = VARSIZE_ANY_EXHDR(spooled) - 1;
+	return VARDATA_ANY(spooled);
+}
+
+/*
  * Convert the current column of a row from text.
  *
  * The remote promised to send the database's encoding, but a user can change
  * its mind, and it may lie.  Throws 22021 if the bytes are not valid, and what
  * the type's input function throws.
  *
- * The input function is called for a NULL too: a domain may not like it.
+ * The input function is called for a null too: a domain may not like it.
  */
 static Datum
-decode_value(Decoder *decoder, DecoderColumn *column, PGresult *res, int row)
+decode_value(DblinkDecoder *decoder, DecoderColumn *column,
+			 const DblinkRow *row, bool *isnull)
 {
-	char	   *text = NULL;
+	int			len;
+	const char *text = raw_value(row, decoder->column, &len);
 
-	if (!PQgetisnull(res, row, decoder->column))
-	{
-		text = PQgetvalue(res, row, decoder->column);
-		pg_verify_mbstr(GetDatabaseEncoding(), text,
-						PQgetlength(res, row, decoder->column), false);
-	}
-	return InputFunctionCall(&column->input, text, column->ioparam,
-							 column->typmod);
+	*isnull = text == NULL;
+	if (text != NULL)
+		pg_verify_mbstr(GetDatabaseEncoding(), text, len, false);
+	return InputFunctionCall(&column->input, unconstify(char *, text),
+							 column->ioparam, column->typmod);
 }
 
 /*
- * Convert a row into decoder->values and decoder->nulls, which are valid until
- * the next row.  The connection may not be used meanwhile, neither by a type's
- * input function nor by a domain's check.
+ * Convert a row.  *values and *nulls are valid until the next row.
+ *
+ * The connection that it came from, if that is still in use for it, may not be
+ * used meanwhile by a type's input function or a domain's check.
  */
-static void
-decoder_row(Decoder *decoder, PGresult *res, int row)
+void
+dbl_res_decode(DblinkDecoder *decoder, DblinkConn *conn, const DblinkRow *row,
+			   Datum **values, bool **nulls)
 {
 	ErrorContextCallback context;
 	MemoryContext caller_context;
@@ -232,7 +362,8 @@ decoder_row(Decoder *decoder, PGresult *res, int row)
 	context.arg = decoder;
 	context.previous = error_context_stack;
 	error_context_stack = &context;
-	decoder->conn->converting = true;
+	if (conn != NULL)
+		conn->converting = true;
 
 	decoder->row++;
 	for (decoder->column = 0;
@@ -241,34 +372,20 @@ decoder_row(Decoder *decoder, PGresult *res, int row)
 	{
 		DecoderColumn *column = &decoder->columns[decoder->column];
 
-		decoder->nulls[decoder->column] = column->dropped ||
-			PQgetisnull(res, row, decoder->column);
-		if (!column->dropped)
+		if (column->dropped)
+			decoder->nulls[decoder->column] = true;
+		else
 			decoder->values[decoder->column] =
-				decode_value(decoder, column, res, row);
+				decode_value(decoder, column, row,
+							 &decoder->nulls[decoder->column]);
 	}
 
-	decoder->conn->converting = false;
+	if (conn != NULL)
+		conn->converting = false;
 	error_context_stack = context.previous;
 	MemoryContextSwitchTo(caller_context);
-}
-
-/*
- * Throw 42804 if the remote's columns are not as many as the caller's.
- */
-static void
-column_count_check(PGresult *res, TupleDesc tupdesc)
-{
-	int			remote = PQnfields(res);
-	int			local = tupdesc->natts;
-
-	if (remote == local)
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 errmsg("remote query result rowtype does not match the specified FROM clause rowtype"),
-			 errdetail("The remote query returns %d %s, but the column definition list has %d.",
-					   remote, remote == 1 ? "column" : "columns", local)));
+	*values = decoder->values;
+	*nulls = decoder->nulls;
 }
 
 /*
@@ -330,9 +447,9 @@ static void
 sink_begin_rows(Sink *sink, PGresult *res)
 {
 	sink->tupdesc = result_tupdesc(sink->fcinfo);
-	column_count_check(res, sink->tupdesc);
+	sink->decoder = dbl_res_decoder_begin(sink->query->conn, res, sink->tupdesc);
+	sink->guc_level = dbl_res_mimic(sink->decoder);
 	sink_clear(sink);
-	sink->decoder = decoder_begin(sink->query->conn, sink->tupdesc);
 }
 
 /*
@@ -341,17 +458,19 @@ sink_begin_rows(Sink *sink, PGresult *res)
 static void
 sink_rows(Sink *sink, PGresult *res)
 {
-	int			ntuples = PQntuples(res);
-	int			row;
+	DblinkRow	row = {.res = res};
+	int			nrows = PQntuples(res);
 
 	if (sink->decoder == NULL)
 		sink_begin_rows(sink, res);
 
-	for (row = 0; row < ntuples; row++)
+	for (row.number = 0; row.number < nrows; row.number++)
 	{
-		decoder_row(sink->decoder, res, row);
-		tuplestore_putvalues(sink->store, sink->tupdesc,
-							 sink->decoder->values, sink->decoder->nulls);
+		Datum	   *values;
+		bool	   *nulls;
+
+		dbl_res_decode(sink->decoder, sink->query->conn, &row, &values, &nulls);
+		tuplestore_putvalues(sink->store, sink->tupdesc, values, nulls);
 	}
 }
 
@@ -361,8 +480,10 @@ sink_rows(Sink *sink, PGresult *res)
 static void
 sink_end_rows(Sink *sink)
 {
-	if (sink->decoder != NULL)
-		decoder_end(sink->decoder);
+	if (sink->decoder == NULL)
+		return;
+	dbl_res_mimic_end(sink->guc_level);
+	dbl_res_decoder_end(sink->decoder);
 	sink->decoder = NULL;
 }
 
@@ -380,9 +501,7 @@ sink_command(Sink *sink, PGresult *res)
 	bool		isnull = false;
 
 	if (sink->query->cursor != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_CURSOR_NAME),
-				 errmsg("cursor \"%s\" does not exist", sink->query->cursor)));
+		dbl_err_no_cursor(sink->query->cursor);
 
 	sink_clear(sink);
 	caller_context = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
@@ -424,27 +543,19 @@ dbl_res_materialize(FunctionCallInfo fcinfo, const DblinkQuery *query)
 
 	while ((res = dbl_remote_next(query->conn)) != NULL)
 	{
-		switch (PQresultStatus(res))
+		switch (dbl_res_kind(res))
 		{
-			DBLINK_CASE_PARTIAL_ROWS:
+			case DBLINK_ROWS:
 				sink_rows(&sink, res);
 				break;
-			case PGRES_TUPLES_OK:
+			case DBLINK_LAST_ROWS:
 				sink_rows(&sink, res);
 				sink_end_rows(&sink);
 				break;
-			case PGRES_COMMAND_OK:
+			case DBLINK_COMMAND:
 				sink_command(&sink, res);
 				break;
-			case PGRES_EMPTY_QUERY:
-			case PGRES_BAD_RESPONSE:
-			case PGRES_NONFATAL_ERROR:
-			case PGRES_FATAL_ERROR:
-			case PGRES_PIPELINE_SYNC:
-			case PGRES_PIPELINE_ABORTED:
-			case PGRES_COPY_OUT:
-			case PGRES_COPY_IN:
-			case PGRES_COPY_BOTH:
+			case DBLINK_FAILURE:
 				sink_end_rows(&sink);
 				if (error.primary == NULL)
 					dbl_err_fill(&error, query->conn);

@@ -1,0 +1,806 @@
+/*-------------------------------------------------------------------------
+ *
+ * scan.c
+ *	  The streaming scan: rows flow into the plan as they come.
+ *
+ * The executor materialises a function in FROM, whatever it returns: it reads
+ * the whole set before the first row is used.  So the planner is given a custom
+ * scan in place of the function scan of dblink(), dblink_fetch() and
+ * dblink_get_result(), with the same cost, so that plans stay what they were.
+ * The scan evaluates the function's arguments, sends the query, and takes a row
+ * from the stream (stream.c) whenever the plan asks for one.
+ *
+ * The rule is: never worse than the function.  Where the two could be told
+ * apart, the function runs.  The planner's part of that is decided here when
+ * the path is made (is_streamable), the rest when the scan starts (start_scan),
+ * because only then the arguments are known; the scan then calls the function
+ * through the executor, and reads what it returned.
+ *
+ * Where the plan may read the rows again, they are kept in a tuplestore as they
+ * are read (rows_are_kept).
+ *
+ * Memory: the scan's call context holds arguments, the stream and the kept
+ * rows.  It is reset when the scan starts anew.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "dblink.h"
+
+#include "access/xact.h"
+#include "catalog/objectaccess.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "commands/explain.h"
+#include "executor/executor.h"
+#include "nodes/extensible.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/clauses.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/pathnode.h"
+#include "optimizer/paths.h"
+#include "optimizer/restrictinfo.h"
+#include "parser/parsetree.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+/* The functions that a scan can take the place of. */
+typedef enum ScannedFunction
+{
+	SCAN_NONE,
+	SCAN_RECORD,				/* dblink() */
+	SCAN_FETCH,					/* dblink_fetch() */
+	SCAN_GET_RESULT				/* dblink_get_result() */
+} ScannedFunction;
+
+/* State of a scan; the first field is the executor's. */
+typedef struct DblinkScanState
+{
+	CustomScanState css;
+	FuncExpr   *call;			/* the function call that is scanned */
+	ScannedFunction function;	/* what it calls */
+	List	   *args;			/* its arguments, as ExprStates */
+	Bitmapset  *params;			/* executor parameters that they depend on */
+	MemoryContext call_context;
+	int			level;			/* transaction nesting level of the plan */
+
+	bool		started;
+	bool		keep;			/* rows may be read again */
+	DblinkStream *stream;		/* NULL if there is nothing to read from it */
+	Tuplestorestate *kept;		/* rows read so far, or what the function
+								 * returned; or NULL */
+	TupleTableSlot *kept_slot;	/* for reading them */
+	const char *source;			/* for EXPLAIN: how the rows came */
+} DblinkScanState;
+
+static set_rel_pathlist_hook_type previous_hook = NULL;
+
+static void add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
+						  RangeTblEntry *rte);
+static Plan *plan_scan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path,
+					   List *tlist, List *clauses, List *custom_plans);
+static Node *create_scan_state(CustomScan *cscan);
+static void begin_scan(CustomScanState *node, EState *estate, int eflags);
+static TupleTableSlot *exec_scan(CustomScanState *node);
+static void end_scan(CustomScanState *node);
+static void rescan_scan(CustomScanState *node);
+static void explain_scan(CustomScanState *node, List *ancestors,
+						 ExplainState *es);
+
+static const CustomPathMethods path_methods = {
+	.CustomName = "dblink",
+	.PlanCustomPath = plan_scan
+};
+
+static const CustomScanMethods scan_methods = {
+	.CustomName = "dblink",
+	.CreateCustomScanState = create_scan_state
+};
+
+static const CustomExecMethods exec_methods = {
+	.CustomName = "dblink",
+	.BeginCustomScan = begin_scan,
+	.ExecCustomScan = exec_scan,
+	.EndCustomScan = end_scan,
+	.ReScanCustomScan = rescan_scan,
+	.ExplainCustomScan = explain_scan
+};
+
+/*
+ * Called once, when the library is loaded.
+ */
+void
+dbl_scan_init(void)
+{
+	RegisterCustomScanMethods(&scan_methods);
+	previous_hook = set_rel_pathlist_hook;
+	set_rel_pathlist_hook = add_scan_path;
+}
+
+/* ---------------------------------------------------------------- planner */
+
+/*
+ * Which of our functions is this?  Users declare functions of their own on our
+ * symbols, under any name, and there may be others of our names: so it is told
+ * by the address of its code.  A function with SECURITY DEFINER or SET is run
+ * through a handler of the server's, and is none of ours then.
+ */
+static ScannedFunction
+scanned_function(Oid funcid)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
+	bool		is_c;
+	FmgrInfo	finfo;
+
+	if (!HeapTupleIsValid(tuple))
+		return SCAN_NONE;
+	is_c = ((Form_pg_proc) GETSTRUCT(tuple))->prolang == ClanguageId;
+	ReleaseSysCache(tuple);
+	if (!is_c)
+		return SCAN_NONE;
+
+	fmgr_info(funcid, &finfo);
+	if (!finfo.fn_strict || !finfo.fn_retset)
+		return SCAN_NONE;
+	if (finfo.fn_addr == dblink_record)
+		return SCAN_RECORD;
+	if (finfo.fn_addr == dblink_fetch)
+		return SCAN_FETCH;
+	if (finfo.fn_addr == dblink_get_result)
+		return SCAN_GET_RESULT;
+	return SCAN_NONE;
+}
+
+/*
+ * Do the arguments have one of the forms of the extension's script, and is
+ * fail_on_error not given, or known to be true?
+ */
+static bool
+are_arguments_streamable(ScannedFunction function, List *args)
+{
+	int			n = list_length(args);
+	int			least = function == SCAN_FETCH ? 2 : 1;
+	int			most = function == SCAN_GET_RESULT ? 1 : least + 1;
+	int			i;
+
+	if (n > 0 && exprType(llast(args)) == BOOLOID)
+	{
+		Const	   *flag = (Const *) llast(args);
+
+		if (!IsA(flag, Const) || flag->constisnull ||
+			!DatumGetBool(flag->constvalue))
+			return false;
+		n--;
+	}
+	if (n < least || n > most)
+		return false;
+	for (i = 0; i < n; i++)
+	{
+		Oid			wanted = function == SCAN_FETCH && i == n - 1 ?
+			INT4OID : TEXTOID;
+
+		if (exprType(list_nth(args, i)) != wanted)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Is a whole row of the relation used anywhere?  A scan has columns only.
+ */
+static bool
+is_whole_row_used(RelOptInfo *rel, Index rti)
+{
+	Bitmapset  *attrs = NULL;
+	ListCell   *cell;
+
+	if (!bms_is_empty(rel->attr_needed[0 - rel->min_attr]))
+		return true;
+	pull_varattnos((Node *) rel->reltarget->exprs, rti, &attrs);
+	foreach(cell, rel->baserestrictinfo)
+		pull_varattnos((Node *) lfirst_node(RestrictInfo, cell)->clause, rti,
+					   &attrs);
+	return bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, attrs);
+}
+
+/*
+ * As far as the planner can know, may this relation be streamed?  It is one of
+ * our functions, alone, with a column definition list, and with arguments that
+ * are known before the scan starts.
+ */
+static bool
+is_streamable(RelOptInfo *rel, Index rti, RangeTblEntry *rte)
+{
+	RangeTblFunction *rtfunc;
+	FuncExpr   *expr;
+	ScannedFunction function;
+
+	if (dbl_streaming == DBLINK_STREAMING_OFF ||
+		rte->rtekind != RTE_FUNCTION || rel->reloptkind != RELOPT_BASEREL ||
+		list_length(rte->functions) != 1 || rte->funcordinality ||
+		!bms_is_empty(rel->lateral_relids))
+		return false;
+
+	rtfunc = linitial_node(RangeTblFunction, rte->functions);
+	expr = (FuncExpr *) rtfunc->funcexpr;
+	if (!IsA(expr, FuncExpr) || rtfunc->funccoltypes == NIL ||
+		expr->funcresulttype != RECORDOID)
+		return false;
+
+	function = scanned_function(expr->funcid);
+	return function != SCAN_NONE &&
+		are_arguments_streamable(function, expr->args) &&
+		!contain_var_clause((Node *) expr->args) &&
+		!contain_subplans((Node *) expr->args) &&
+		!is_whole_row_used(rel, rti);
+}
+
+/*
+ * Planner hook: replace the path of a function scan.  Its costs stay, so that
+ * nothing else in the plan changes.
+ */
+static void
+add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
+{
+	Path	   *replaced;
+	CustomPath *path;
+
+	if (previous_hook)
+		previous_hook(root, rel, rti, rte);
+	if (list_length(rel->pathlist) != 1 || !is_streamable(rel, rti, rte))
+		return;
+	replaced = linitial(rel->pathlist);
+	if (replaced->pathtype != T_FunctionScan || replaced->param_info != NULL)
+		return;
+
+	path = makeNode(CustomPath);
+	path->path = *replaced;
+	path->path.type = T_CustomPath;
+	path->path.pathtype = T_CustomScan;
+	path->flags = CUSTOMPATH_SUPPORT_PROJECTION |
+		CUSTOMPATH_SUPPORT_BACKWARD_SCAN;
+	path->methods = &path_methods;
+	rel->pathlist = list_make1(path);
+}
+
+/*
+ * The columns of the scan, which are those of the column definition list.
+ */
+static List *
+scan_tlist(Index rti, RangeTblEntry *rte, RangeTblFunction *rtfunc)
+{
+	List	   *tlist = NIL;
+	int			natts = list_length(rtfunc->funccoltypes);
+	int			i;
+
+	for (i = 0; i < natts; i++)
+	{
+		Var		   *var = makeVar(rti, i + 1,
+								  list_nth_oid(rtfunc->funccoltypes, i),
+								  list_nth_int(rtfunc->funccoltypmods, i),
+								  list_nth_oid(rtfunc->funccolcollations, i), 0);
+
+		tlist = lappend(tlist,
+						makeTargetEntry((Expr *) var, i + 1,
+										strVal(list_nth(rtfunc->funccolnames, i)),
+										false));
+	}
+	return tlist;
+}
+
+/*
+ * The path was chosen: make the plan node.  What the scan needs of the function
+ * is its call expression.
+ */
+static Plan *
+plan_scan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist,
+		  List *clauses, List *custom_plans)
+{
+	RangeTblEntry *rte = planner_rt_fetch(rel->relid, root);
+	RangeTblFunction *rtfunc = linitial_node(RangeTblFunction, rte->functions);
+	CustomScan *cscan = makeNode(CustomScan);
+
+	cscan->scan.plan.targetlist = tlist;
+	cscan->scan.plan.qual = extract_actual_clauses(clauses, false);
+	cscan->scan.scanrelid = 0;
+	cscan->flags = path->flags;
+	cscan->custom_exprs = list_make1(rtfunc->funcexpr);
+	cscan->custom_scan_tlist = scan_tlist(rel->relid, rte, rtfunc);
+	cscan->methods = &scan_methods;
+	return &cscan->scan.plan;
+}
+
+/* --------------------------------------------------------------- executor */
+
+/*
+ * Make the state node of a plan node.
+ */
+static Node *
+create_scan_state(CustomScan *cscan)
+{
+	DblinkScanState *state = (DblinkScanState *)
+		newNode(sizeof(DblinkScanState), T_CustomScanState);
+
+	state->css.methods = &exec_methods;
+	return (Node *) state;
+}
+
+/*
+ * Collect the executor parameters that an expression depends on.
+ */
+static bool
+collect_params(Node *node, Bitmapset **params)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC)
+		*params = bms_add_member(*params, ((Param *) node)->paramid);
+	return expression_tree_walker(node, collect_params, params);
+}
+
+/*
+ * Is "target" in this part of the plan, where nothing reads it more than once?
+ * The inner side of a nested loop is read again for each outer row, and so is
+ * what a recursive union repeats.
+ */
+static bool
+is_read_once(Plan *plan, Plan *target)
+{
+	List	   *children = NIL;
+	ListCell   *cell;
+
+	if (plan == NULL)
+		return false;
+	if (plan == target)
+		return true;
+	if (is_read_once(outerPlan(plan), target))
+		return true;
+	if (!IsA(plan, NestLoop) && !IsA(plan, RecursiveUnion) &&
+		is_read_once(innerPlan(plan), target))
+		return true;
+
+	if (IsA(plan, Append))
+		children = ((Append *) plan)->appendplans;
+	else if (IsA(plan, MergeAppend))
+		children = ((MergeAppend *) plan)->mergeplans;
+	else if (IsA(plan, SubqueryScan))
+		children = list_make1(((SubqueryScan *) plan)->subplan);
+	foreach(cell, children)
+	{
+		if (is_read_once(lfirst(cell), target))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Must the rows be kept, because they may be read again?  The executor says so
+ * for what it can foresee, but not for the outer part of a join that is itself
+ * read repeatedly; and a subquery may be run for each row.
+ */
+static bool
+rows_are_kept(DblinkScanState *state, EState *estate, int eflags)
+{
+	if (eflags & (EXEC_FLAG_REWIND | EXEC_FLAG_BACKWARD | EXEC_FLAG_MARK))
+		return true;
+	return !is_read_once(estate->es_plannedstmt->planTree,
+						 state->css.ss.ps.plan);
+}
+
+/*
+ * Prepare a scan.  Throws 42501 if the user may not execute the function: the
+ * executor looks at that here, for a function scan.
+ */
+static void
+begin_scan(CustomScanState *node, EState *estate, int eflags)
+{
+	DblinkScanState *state = (DblinkScanState *) node;
+	CustomScan *cscan = (CustomScan *) node->ss.ps.plan;
+	FuncExpr   *call = linitial_node(FuncExpr, cscan->custom_exprs);
+
+	if (object_aclcheck(ProcedureRelationId, call->funcid, GetUserId(),
+						ACL_EXECUTE) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION,
+					   get_func_name(call->funcid));
+	InvokeFunctionExecuteHook(call->funcid);
+
+	state->call = call;
+	state->function = scanned_function(call->funcid);
+	state->args = ExecInitExprList(call->args, &node->ss.ps);
+	collect_params((Node *) call, &state->params);
+	state->keep = rows_are_kept(state, estate, eflags);
+	state->level = GetCurrentTransactionNestLevel();
+	state->kept_slot = ExecInitExtraTupleSlot(estate,
+											  node->ss.ss_ScanTupleSlot->tts_tupleDescriptor,
+											  &TTSOpsMinimalTuple);
+	state->call_context = AllocSetContextCreate(estate->es_query_cxt,
+												"dblink scan",
+												ALLOCSET_DEFAULT_SIZES);
+}
+
+/*
+ * Evaluate the function's arguments, once: a list of Const.
+ */
+static List *
+evaluate_arguments(DblinkScanState *state)
+{
+	List	   *values = NIL;
+	ListCell   *expr_cell;
+	ListCell   *state_cell;
+
+	forboth(expr_cell, state->call->args, state_cell, state->args)
+	{
+		Oid			type = exprType(lfirst(expr_cell));
+		int16		typlen;
+		bool		typbyval;
+		bool		isnull;
+		Datum		value;
+
+		value = ExecEvalExpr(lfirst_node(ExprState, state_cell),
+							 state->css.ss.ps.ps_ExprContext, &isnull);
+		get_typlenbyval(type, &typlen, &typbyval);
+		values = lappend(values, makeConst(type, -1, InvalidOid, typlen, value,
+										   isnull, typbyval));
+	}
+	return values;
+}
+
+/*
+ * An argument as a string.
+ */
+static const char *
+string_value(List *values, int n)
+{
+	return TextDatumGetCString(list_nth_node(Const, values, n)->constvalue);
+}
+
+/*
+ * May the result of a read on this connection be streamed?
+ *
+ * Not if the remote reads string constants in another way than we did.  And
+ * not, but for dblink.streaming = always, if the connection leads back to this
+ * server: a local statement could wait for a lock that our own stream holds, and
+ * nobody would see the deadlock.
+ */
+static bool
+is_conn_streamable(DblinkConn *conn)
+{
+	const char *standard = PQparameterStatus(conn->pgconn,
+											 "standard_conforming_strings");
+
+	if (standard == NULL || strcmp(standard, "on") != 0)
+		return false;
+	return dbl_streaming == DBLINK_STREAMING_ALWAYS ||
+		!dbl_remote_is_this_server(conn);
+}
+
+/*
+ * Send the query of dblink() if its result may be streamed.
+ *
+ * A connection for this call that may not stream need not be opened again by
+ * the function: what it has to say is read ahead (start_scan).
+ */
+static bool
+send_record(DblinkQuery *query, const char *source, const char *sql)
+{
+	if (!dbl_sql_only_reads(sql))
+		return false;
+	query->action = "while executing query";
+	query->conn = dbl_conn_get_or_open(source);
+	if (query->conn->kind != DBLINK_ONE_CALL && !is_conn_streamable(query->conn))
+		return false;
+	if (!dbl_remote_send(query->conn, sql))
+		dbl_err_not_sent(query->conn);
+	return true;
+}
+
+/*
+ * Send the query of dblink_fetch() if its result may be streamed.
+ */
+static bool
+send_fetch(DblinkQuery *query, const char *name, const char *cursor, int howmany)
+{
+	const char *sql = psprintf("FETCH %d FROM %s", howmany, cursor);
+
+	if (!dbl_sql_only_reads(sql))
+		return false;
+	query->cursor = cursor;
+	query->action = psprintf("while fetching from cursor \"%s\"", cursor);
+	query->conn = dbl_conn_get(name);
+	if (!is_conn_streamable(query->conn))
+		return false;
+	if (!dbl_remote_send(query->conn, sql))
+		dbl_err_report_now(query->conn, true, query->action);
+	return true;
+}
+
+/*
+ * Take over the next result of an asynchronous query if it may be streamed.
+ */
+static bool
+take_result(DblinkQuery *query, const char *name)
+{
+	query->action = "while executing query";
+	query->conn = dbl_conn_get(name);
+	if (!query->conn->only_reads || !is_conn_streamable(query->conn))
+		return false;
+	dbl_remote_fetch(query->conn);
+	return true;
+}
+
+/*
+ * Do what the function does up to its first row, unless its result may not be
+ * streamed; then nothing was done, and the function has to run.  So it has if
+ * there is a null among the arguments.
+ */
+static bool
+send_query(DblinkScanState *state, List *values, DblinkQuery *query)
+{
+	int			n = list_length(values);
+	ListCell   *cell;
+
+	if (dbl_streaming == DBLINK_STREAMING_OFF)
+		return false;
+	foreach(cell, values)
+	{
+		if (lfirst_node(Const, cell)->constisnull)
+			return false;
+	}
+	if (llast_node(Const, values)->consttype == BOOLOID)
+		n--;
+
+	switch (state->function)
+	{
+		case SCAN_RECORD:
+			return send_record(query, n == 2 ? string_value(values, 0) : NULL,
+							   string_value(values, n - 1));
+		case SCAN_FETCH:
+			return send_fetch(query, n == 3 ? string_value(values, 0) : NULL,
+							  string_value(values, n - 2),
+							  DatumGetInt32(list_nth_node(Const, values, n - 1)->constvalue));
+		case SCAN_GET_RESULT:
+			return take_result(query, string_value(values, 0));
+		case SCAN_NONE:
+			break;
+	}
+	return false;
+}
+
+/*
+ * Run the function, as the executor would have done, on arguments that are
+ * evaluated already.
+ */
+static void
+run_function(DblinkScanState *state, List *values)
+{
+	CustomScanState *css = &state->css;
+	FuncExpr   *call = makeNode(FuncExpr);
+	MemoryContext arg_context = AllocSetContextCreate(CurrentMemoryContext,
+													  "dblink arguments",
+													  ALLOCSET_DEFAULT_SIZES);
+
+	*call = *state->call;
+	call->args = values;
+	state->kept = ExecMakeTableFunctionResult(ExecInitTableFunctionResult((Expr *) call,
+																		  css->ss.ps.ps_ExprContext,
+																		  &css->ss.ps),
+											  css->ss.ps.ps_ExprContext,
+											  arg_context,
+											  css->ss.ss_ScanTupleSlot->tts_tupleDescriptor,
+											  state->keep);
+	state->source = "materialized";
+}
+
+/*
+ * The first row is asked for: start to stream, or run the function.
+ */
+static void
+start_scan(DblinkScanState *state)
+{
+	MemoryContext caller_context = MemoryContextSwitchTo(state->call_context);
+	DblinkQuery query = {.fail_on_error = true};
+	List	   *values = evaluate_arguments(state);
+
+	state->started = true;
+	if (!send_query(state, values, &query))
+		run_function(state, values);
+	else
+	{
+		query.conn->level = Min(state->level, query.conn->level);
+		state->stream = dbl_stream_begin(&query,
+										 state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor);
+		if (state->keep)
+			state->kept = tuplestore_begin_heap(true, false, work_mem);
+		if (query.conn->kind == DBLINK_ONE_CALL && !is_conn_streamable(query.conn))
+			dbl_stream_read_ahead(state->stream);
+	}
+	MemoryContextSwitchTo(caller_context);
+}
+
+/*
+ * Have done with the stream, even before its end: then the remote statement is
+ * brought to its end as dblink.on_early_end says.  Drained, it may still throw
+ * the remote's error, as it would have before the first row without streaming.
+ */
+static void
+end_stream(DblinkScanState *state)
+{
+	DblinkStream *stream = state->stream;
+	DblinkConn *conn;
+
+	if (stream == NULL)
+		return;
+	if (dbl_stream_is_reading(stream))
+	{
+		if (dbl_on_early_end == DBLINK_EARLY_END_DRAIN)
+			dbl_stream_drain(stream);
+		else
+			dbl_conn_abandon(dbl_stream_conn(stream));
+	}
+	state->source = dbl_stream_source(stream);
+	state->stream = NULL;
+	conn = dbl_stream_conn(stream);
+	dbl_stream_end(stream);
+	if (conn != NULL)
+		dbl_conn_release(conn);
+}
+
+/*
+ * The next of the kept rows, in either direction.  Gives false if there is none
+ * in that direction.
+ */
+static bool
+read_kept(DblinkScanState *state, bool forward, TupleTableSlot *slot)
+{
+	int			natts = slot->tts_tupleDescriptor->natts;
+
+	if (tuplestore_ateof(state->kept))
+	{
+		if (forward)
+			return false;
+
+		/* We are at the last row, unless the end was reported: skip it. */
+		if (state->stream != NULL && !tuplestore_advance(state->kept, false))
+			return false;
+	}
+	if (!tuplestore_gettupleslot(state->kept, forward, false, state->kept_slot))
+		return false;
+
+	slot_getallattrs(state->kept_slot);
+	memcpy(slot->tts_values, state->kept_slot->tts_values, natts * sizeof(Datum));
+	memcpy(slot->tts_isnull, state->kept_slot->tts_isnull, natts * sizeof(bool));
+	return true;
+}
+
+/*
+ * The next row of the stream.  Gives false at its end.
+ */
+static bool
+read_stream(DblinkScanState *state, TupleTableSlot *slot)
+{
+	int			natts = slot->tts_tupleDescriptor->natts;
+	Datum	   *values;
+	bool	   *nulls;
+
+	if (state->stream == NULL)
+		return false;
+	if (!dbl_stream_next(state->stream, &values, &nulls))
+	{
+		end_stream(state);
+		return false;
+	}
+	if (state->kept != NULL)
+		tuplestore_putvalues(state->kept, slot->tts_tupleDescriptor, values, nulls);
+	memcpy(slot->tts_values, values, natts * sizeof(Datum));
+	memcpy(slot->tts_isnull, nulls, natts * sizeof(bool));
+	return true;
+}
+
+/*
+ * Access method: the next row, in the executor's direction.
+ */
+static TupleTableSlot *
+next_row(ScanState *ss)
+{
+	DblinkScanState *state = (DblinkScanState *) ss;
+	TupleTableSlot *slot = ss->ss_ScanTupleSlot;
+	bool		forward = ScanDirectionIsForward(ss->ps.state->es_direction);
+
+	if (!state->started)
+		start_scan(state);
+
+	ExecClearTuple(slot);
+	if ((state->kept != NULL && read_kept(state, forward, slot)) ||
+		(forward && read_stream(state, slot)))
+		ExecStoreVirtualTuple(slot);
+	return slot;
+}
+
+/*
+ * Access method's recheck: there is nothing to check again.
+ */
+static bool
+recheck_row(ScanState *ss, TupleTableSlot *slot)
+{
+	return true;
+}
+
+/*
+ * The next row that satisfies the quals, projected.
+ */
+static TupleTableSlot *
+exec_scan(CustomScanState *node)
+{
+	return ExecScan(&node->ss, next_row, recheck_row);
+}
+
+/*
+ * End a scan, or make it as if it had not been started.
+ */
+static void
+reset_scan(DblinkScanState *state)
+{
+	end_stream(state);
+	if (state->kept != NULL)
+		tuplestore_end(state->kept);
+	state->kept = NULL;
+	state->started = false;
+	MemoryContextReset(state->call_context);
+}
+
+/*
+ * The plan has no more use for the scan.
+ */
+static void
+end_scan(CustomScanState *node)
+{
+	reset_scan((DblinkScanState *) node);
+}
+
+/*
+ * The plan wants the rows again: the same, unless arguments have changed.
+ */
+static void
+rescan_scan(CustomScanState *node)
+{
+	DblinkScanState *state = (DblinkScanState *) node;
+
+	ExecScanReScan(&node->ss);
+	if (!state->started)
+		return;
+	if (state->kept == NULL || bms_overlap(node->ss.ps.chgParam, state->params))
+		reset_scan(state);
+	else
+		tuplestore_rescan(state->kept);
+}
+
+/*
+ * EXPLAIN: the remote SQL, if it is a constant; after running, where the rows
+ * came from.  The argument that may be a conninfo string is not shown.
+ */
+static void
+explain_scan(CustomScanState *node, List *ancestors, ExplainState *es)
+{
+	DblinkScanState *state = (DblinkScanState *) node;
+	List	   *args = state->call->args;
+	int			n = list_length(args);
+	Const	   *sql;
+
+	if (exprType(llast(args)) == BOOLOID)
+		n--;
+	sql = list_nth(args, n - 1);
+	if (state->function == SCAN_RECORD && IsA(sql, Const) && !sql->constisnull)
+		ExplainPropertyText("Remote SQL", TextDatumGetCString(sql->constvalue), es);
+
+	if (state->stream != NULL)
+		state->source = dbl_stream_source(state->stream);
+	if (es->analyze && state->source != NULL)
+		ExplainPropertyText("Remote Rows", state->source, es);
+}

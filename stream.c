@@ -1,0 +1,406 @@
+/*-------------------------------------------------------------------------
+ *
+ * stream.c
+ *	  A result that is read row by row, as somebody asks for the rows.
+ *
+ * A stream keeps its connection busy: the rest of the result is on its way.
+ * So a stream yields.  When something else wants the connection, or might wait
+ * for what the stream holds on the remote, the rest is read at once and spooled
+ * into a tuplestore, and the stream goes on from there.
+ *
+ * What is spooled are the raw values, as they came, and not Datums: whoever
+ * makes a stream yield is somebody else, perhaps with other rights and
+ * settings, and a conversion may run a user's functions.  Conversions take
+ * place only where the stream's own reader asks for a row.
+ *
+ * Memory: a stream has a context of its own, a child of its reader's.  When the
+ * context goes away, the stream lets go of the connection; what is still on
+ * the way then is left to connection.c, as after any failed call.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <time.h>
+
+#include "dblink.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/tuptable.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+struct DblinkStream
+{
+	MemoryContext context;		/* of the stream and all it makes */
+	MemoryContextCallback callback;
+	ResourceOwner owner;		/* of the spool's files */
+	DblinkQuery query;			/* query.conn is NULL when let go of */
+	TupleDesc	tupdesc;		/* of the rows; the reader's */
+	DblinkDecoder *decoder;		/* NULL until the first row came */
+	bool		reading;		/* is there more to come from the remote? */
+
+	PGresult   *res;			/* part that is being read; the connection's */
+	int			row;			/* next row of it */
+	int			nrows;			/* rows in it */
+
+	Tuplestorestate *spool;		/* what came after, or NULL */
+	TupleTableSlot *slot;		/* for reading the spool */
+
+	int64		left_at;		/* when the reader got its last row, ms */
+	int64		away_ms;		/* time the reader spent between rows */
+};
+
+static void let_go(void *arg);
+static int64 coarse_now(void);
+static bool next_part(DblinkStream *stream);
+static void end_of_result(DblinkStream *stream, DblinkError *error);
+static void spool_part(DblinkStream *stream, MemoryContext row_context);
+static TupleDesc spool_tupdesc(int natts);
+static bool next_spooled(DblinkStream *stream, DblinkRow *row);
+static void watch_reader(DblinkStream *stream);
+
+/*
+ * Begin to stream the result of a query that was sent, or is to be fetched.
+ * "tupdesc" is the reader's row type, and has to live as long as the stream.
+ *
+ * The stream is a child of the current memory context.
+ */
+DblinkStream *
+dbl_stream_begin(const DblinkQuery *query, TupleDesc tupdesc)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "dblink stream",
+												  ALLOCSET_DEFAULT_SIZES);
+	DblinkStream *stream = MemoryContextAllocZero(context,
+												  sizeof(DblinkStream));
+
+	stream->context = context;
+	stream->callback.func = let_go;
+	stream->callback.arg = stream;
+	MemoryContextRegisterResetCallback(context, &stream->callback);
+	stream->owner = CurrentResourceOwner;
+	stream->query = *query;
+	stream->tupdesc = tupdesc;
+	stream->reading = true;
+	stream->left_at = coarse_now();
+
+	query->conn->stream = stream;
+	query->conn->cancel_on_abort = true;
+	return stream;
+}
+
+/*
+ * Have no more to do with the connection.  Also a reset callback.
+ */
+static void
+let_go(void *arg)
+{
+	DblinkStream *stream = arg;
+
+	if (stream->query.conn != NULL)
+		stream->query.conn->stream = NULL;
+	stream->query.conn = NULL;
+	stream->reading = false;
+	stream->res = NULL;
+	stream->row = stream->nrows = 0;
+}
+
+/*
+ * The connection goes away.  If it was needed still, the reader will be told.
+ */
+void
+dbl_stream_lose(DblinkStream *stream)
+{
+	bool		reading = stream->reading;
+
+	let_go(stream);
+	stream->reading = reading;
+}
+
+/*
+ * Milliseconds on a clock that costs next to nothing to read.
+ */
+static int64
+coarse_now(void)
+{
+	struct timespec now;
+
+#ifdef CLOCK_MONOTONIC_COARSE
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+#else
+	clock_gettime(CLOCK_MONOTONIC, &now);
+#endif
+	return (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/*
+ * The remote has sent everything.  A named connection is free for others; one
+ * for this call is closed with the stream.  Throws the remote's error if there
+ * was one.
+ */
+static void
+end_of_result(DblinkStream *stream, DblinkError *error)
+{
+	DblinkConn *conn = stream->query.conn;
+
+	stream->reading = false;
+	stream->res = NULL;
+	stream->row = stream->nrows = 0;
+	if (conn->kind != DBLINK_ONE_CALL)
+		let_go(stream);
+	if (error->primary != NULL)
+		dbl_err_report(error, conn, true, stream->query.action);
+}
+
+/*
+ * Get the next rows from the remote.  Gives false at the end.
+ *
+ * Throws the remote's error, 42804 if the number of columns is wrong.
+ */
+static bool
+next_part(DblinkStream *stream)
+{
+	DblinkConn *conn = stream->query.conn;
+	DblinkError error = {0};
+	PGresult   *res;
+	int			level;
+
+	if (!stream->reading)
+		return false;
+	if (conn == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_FAILURE),
+				 errmsg("dblink connection was closed while its rows were being read")));
+
+	/* If this fails in a subtransaction, it is its end that cleans up. */
+	level = conn->level;
+	conn->level = GetCurrentTransactionNestLevel();
+	while ((res = dbl_remote_next(conn)) != NULL)
+	{
+		switch (dbl_res_kind(res))
+		{
+			case DBLINK_ROWS:
+			case DBLINK_LAST_ROWS:
+				if (stream->decoder == NULL)
+				{
+					MemoryContext caller = MemoryContextSwitchTo(stream->context);
+
+					stream->decoder = dbl_res_decoder_begin(conn, res,
+															stream->tupdesc);
+					MemoryContextSwitchTo(caller);
+				}
+				stream->res = res;
+				stream->row = 0;
+				stream->nrows = PQntuples(res);
+				conn->level = level;
+				if (stream->nrows > 0)
+					return true;
+				break;
+			case DBLINK_COMMAND:
+				if (stream->query.cursor != NULL)
+					dbl_err_no_cursor(stream->query.cursor);
+				/* FALLTHROUGH */
+			case DBLINK_FAILURE:
+				if (error.primary == NULL)
+					dbl_err_fill(&error, conn);
+				break;
+		}
+	}
+	conn->level = level;
+	end_of_result(stream, &error);
+	return false;
+}
+
+/*
+ * The next row, converted: *values and *nulls are valid until the next call.
+ * Gives false at the end.  Throws what next_part() and conversions throw.
+ */
+bool
+dbl_stream_next(DblinkStream *stream, Datum **values, bool **nulls)
+{
+	DblinkRow	row = {0};
+	int			guc_level;
+
+	watch_reader(stream);
+	if (!next_spooled(stream, &row))
+	{
+		if (stream->row == stream->nrows && !next_part(stream))
+			return false;
+		row.res = stream->res;
+		row.number = stream->row++;
+	}
+
+	guc_level = dbl_res_mimic(stream->decoder);
+	dbl_res_decode(stream->decoder, stream->query.conn, &row, values, nulls);
+	dbl_res_mimic_end(guc_level);
+	stream->left_at = coarse_now();
+	return true;
+}
+
+/*
+ * A reader that takes its time must not keep the remote's statement open for
+ * ever: past dblink.stream_hold_time, read ahead.  Only time that the reader
+ * spent counts, not the time that it waited for the remote.
+ */
+static void
+watch_reader(DblinkStream *stream)
+{
+	if (!stream->reading || dbl_stream_hold_time < 0)
+		return;
+	stream->away_ms += coarse_now() - stream->left_at;
+	if (stream->away_ms > dbl_stream_hold_time)
+		dbl_stream_read_ahead(stream);
+}
+
+/*
+ * Read the rest of the result into the spool.  The connection is free then.
+ *
+ * Files belong to the owner of the stream, not to whoever makes it yield.
+ * Throws the remote's error.
+ */
+void
+dbl_stream_read_ahead(DblinkStream *stream)
+{
+	MemoryContext caller_context = CurrentMemoryContext;
+	ResourceOwner caller_owner = CurrentResourceOwner;
+	MemoryContext row_context;
+
+	if (!stream->reading)
+		return;
+	CurrentResourceOwner = stream->owner;
+	MemoryContextSwitchTo(stream->context);
+	row_context = AllocSetContextCreate(stream->context, "dblink spool row",
+										ALLOCSET_DEFAULT_SIZES);
+	while (stream->row < stream->nrows || next_part(stream))
+	{
+		MemoryContextReset(row_context);
+		spool_part(stream, row_context);
+	}
+	MemoryContextDelete(row_context);
+	CurrentResourceOwner = caller_owner;
+	MemoryContextSwitchTo(caller_context);
+}
+
+/*
+ * A spooled row: all columns as bytea.  Lives in the current memory context.
+ */
+static TupleDesc
+spool_tupdesc(int natts)
+{
+	TupleDesc	tupdesc = CreateTemplateTupleDesc(natts);
+	int			i;
+
+	for (i = 1; i <= natts; i++)
+		TupleDescInitEntry(tupdesc, i, NULL, BYTEAOID, -1, 0);
+	return BlessTupleDesc(tupdesc);
+}
+
+/*
+ * Put the next row of the current part into the spool, which is made for the
+ * first.  Values keep the NUL that libpq ends them with.
+ */
+static void
+spool_part(DblinkStream *stream, MemoryContext row_context)
+{
+	int			natts = stream->tupdesc->natts;
+	MemoryContext caller_context;
+	Datum	   *values;
+	bool	   *nulls;
+	int			i;
+
+	if (stream->spool == NULL)
+	{
+		stream->slot = MakeSingleTupleTableSlot(spool_tupdesc(natts),
+												&TTSOpsMinimalTuple);
+		stream->spool = tuplestore_begin_heap(false, false, work_mem);
+	}
+
+	caller_context = MemoryContextSwitchTo(row_context);
+	values = palloc0(natts * sizeof(Datum));
+	nulls = palloc0(natts * sizeof(bool));
+	for (i = 0; i < natts; i++)
+	{
+		int			size = PQgetlength(stream->res, stream->row, i) + 1;
+		bytea	   *value;
+
+		nulls[i] = PQgetisnull(stream->res, stream->row, i);
+		if (nulls[i])
+			continue;
+		value = palloc(VARHDRSZ + size);
+		SET_VARSIZE(value, VARHDRSZ + size);
+		memcpy(VARDATA(value), PQgetvalue(stream->res, stream->row, i), size);
+		values[i] = PointerGetDatum(value);
+	}
+	tuplestore_putvalues(stream->spool, stream->slot->tts_tupleDescriptor,
+						 values, nulls);
+	MemoryContextSwitchTo(caller_context);
+	stream->row++;
+}
+
+/*
+ * The next row from the spool, if there is one.
+ */
+static bool
+next_spooled(DblinkStream *stream, DblinkRow *row)
+{
+	if (stream->spool == NULL ||
+		!tuplestore_gettupleslot(stream->spool, true, false, stream->slot))
+		return false;
+	slot_getallattrs(stream->slot);
+	row->spooled = stream->slot->tts_values;
+	row->spooled_nulls = stream->slot->tts_isnull;
+	return true;
+}
+
+/*
+ * How the rows came, in a word for EXPLAIN.
+ */
+const char *
+dbl_stream_source(DblinkStream *stream)
+{
+	return stream->spool != NULL ? "read ahead" : "streamed";
+}
+
+/*
+ * Is there more to come from the remote?
+ */
+bool
+dbl_stream_is_reading(DblinkStream *stream)
+{
+	return stream->reading && stream->query.conn != NULL;
+}
+
+/*
+ * The connection, NULL if the stream has let go of it.
+ */
+DblinkConn *
+dbl_stream_conn(DblinkStream *stream)
+{
+	return stream->query.conn;
+}
+
+/*
+ * Read the rest of the result and throw it away, so that the remote statement
+ * comes to its end.  Throws the remote's error.
+ */
+void
+dbl_stream_drain(DblinkStream *stream)
+{
+	while (next_part(stream))
+		;
+}
+
+/*
+ * Free a stream.  Its connection must have been seen to.
+ */
+void
+dbl_stream_end(DblinkStream *stream)
+{
+	if (stream->spool != NULL)
+		tuplestore_end(stream->spool);
+	MemoryContextDelete(stream->context);
+}
