@@ -105,7 +105,7 @@ dbl_conn_find(const char *name)
 		entry = hash_search(named_connections, key, HASH_FIND, NULL);
 		conn = entry ? entry->conn : NULL;
 	}
-	if (conn == NULL || conn->phase == DBLINK_OPENING)
+	if (conn == NULL || !conn->open)
 		return NULL;
 	if (conn->converting)
 		dbl_err_in_use(conn);
@@ -203,12 +203,11 @@ dbl_conn_open(const char *name, const char *source)
 		dbl_conn_close(replaced);
 		unnamed_connection = conn;
 	}
-	conn->phase = DBLINK_IDLE;
 }
 
 /*
- * A connection without a PGconn, in the list and marked as being opened: from
- * here on an error closes it.
+ * A connection without a PGconn, in the list and not open: from here
+ * on an error closes it.
  */
 static DblinkConn *
 conn_new(DblinkConnKind kind)
@@ -217,7 +216,6 @@ conn_new(DblinkConnKind kind)
 											  sizeof(DblinkConn));
 
 	conn->kind = kind;
-	conn->phase = DBLINK_OPENING;
 	conn->level = GetCurrentTransactionNestLevel();
 	dlist_push_tail(&connections, &conn->node);
 	return conn;
@@ -232,8 +230,8 @@ conn_connect(DblinkConn *conn, const char *conninfo)
 {
 	dbl_remote_connect(conn, conninfo);
 	dbl_sec_password_used_check(conn);
-	if (conn->kind == DBLINK_ONE_CALL)
-		conn->phase = DBLINK_IDLE;
+	dbl_remote_set_encoding(conn);
+	conn->open = true;
 }
 
 /*
@@ -249,7 +247,7 @@ register_name(DblinkConn *conn, const char *name)
 
 	key_for(name, true, key);
 	entry = hash_search(named_connections, key, HASH_ENTER, &found);
-	if (found && entry->conn->phase != DBLINK_OPENING)
+	if (found && entry->conn->open)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("duplicate connection name")));
@@ -308,7 +306,7 @@ dbl_conn_names(bool *isnull)
 	hash_seq_init(&seq, named_connections);
 	while ((entry = hash_seq_search(&seq)) != NULL)
 	{
-		if (entry->conn->phase != DBLINK_OPENING)
+		if (entry->conn->open)
 			names = accumArrayResult(names, CStringGetTextDatum(entry->name),
 									 false, TEXTOID, CurrentMemoryContext);
 	}
@@ -347,12 +345,12 @@ dbl_conn_read_ahead_all(void)
 void
 dbl_conn_abandon(DblinkConn *conn)
 {
-	bool		usable = conn->phase != DBLINK_OPENING;
+	bool		usable = conn->open;
 
 	conn->converting = false;
 	if (conn->stream != NULL)
 		dbl_stream_lose(conn->stream);
-	if (conn->phase == DBLINK_RUNNING || conn->phase == DBLINK_FETCHING)
+	if (usable && conn->phase != DBLINK_IDLE)
 		usable = dbl_remote_recover(conn);
 	dbl_remote_forget(conn);
 
@@ -362,7 +360,7 @@ dbl_conn_abandon(DblinkConn *conn)
 		return;
 	}
 
-	if (!usable && conn->phase != DBLINK_OPENING &&
+	if (!usable && conn->open &&
 		conn->kind != DBLINK_ONE_CALL && !proc_exit_inprogress)
 		dbl_err_closed(conn);
 	dbl_conn_close(conn);
@@ -386,7 +384,8 @@ end_of_level(int level, bool aborted)
 			continue;
 		if (!aborted && level > 1)
 			conn->level = level - 1;
-		else if (conn->phase != DBLINK_IDLE || conn->kind == DBLINK_ONE_CALL)
+		else if (conn->phase != DBLINK_IDLE || !conn->open ||
+				 conn->kind == DBLINK_ONE_CALL)
 			dbl_conn_abandon(conn);
 	}
 }

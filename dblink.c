@@ -260,8 +260,7 @@ dblink_record(PG_FUNCTION_ARGS)
 	query.fail_on_error = args.fail_on_error;
 	query.conn = dbl_conn_get_or_open(args.name);
 
-	if (!dbl_remote_send(query.conn, text_arg(fcinfo, args.first)))
-		dbl_err_not_sent(query.conn);
+	dbl_remote_send_query(query.conn, text_arg(fcinfo, args.first));
 	dbl_res_materialize(fcinfo, &query);
 	dbl_conn_release(query.conn);
 	return (Datum) 0;

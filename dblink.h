@@ -71,7 +71,6 @@ typedef enum DblinkPhase
 {
 	DBLINK_IDLE,				/* no call is using it; an asynchronous query
 								 * may be under way */
-	DBLINK_OPENING,				/* being connected: no lookup finds it */
 	DBLINK_RUNNING,				/* a call owns the exchange up to its end */
 	DBLINK_FETCHING				/* a call owns the current result only */
 } DblinkPhase;
@@ -92,6 +91,8 @@ typedef struct DblinkConn
 	dlist_node	node;			/* in the list of all connections */
 	DblinkConnKind kind;
 	char		name[NAMEDATALEN];	/* of a named one, else empty */
+	bool		open;			/* ready for use; until then no lookup finds it,
+								 * and an error closes it */
 	bool		holds_fd;		/* reserved with AcquireExternalFD() */
 	PGconn	   *pgconn;
 	PGresult   *res;			/* the result being looked at, or NULL */
@@ -105,9 +106,8 @@ typedef struct DblinkConn
 	int			open_cursors;	/* how many dblink_open()s it counts */
 
 	DblinkPhase phase;
-	int			level;			/* transaction nesting level of the call, if
-								 * phase is not DBLINK_IDLE, and always for
-								 * DBLINK_ONE_CALL */
+	int			level;			/* transaction nesting level of the call that
+								 * opened it or is using it */
 	bool		converting;		/* its rows are being converted: no other
 								 * call may use it */
 	bool		cancel_on_abort;	/* the remote statement is of no use if the
@@ -229,8 +229,10 @@ extern void dbl_sec_password_used_check(DblinkConn *conn);
 /* remote.c */
 extern void dbl_remote_reserve_fd(DblinkConn *conn);
 extern void dbl_remote_connect(DblinkConn *conn, const char *conninfo);
+extern void dbl_remote_set_encoding(DblinkConn *conn);
 extern void dbl_remote_disconnect(DblinkConn *conn);
 extern bool dbl_remote_send(DblinkConn *conn, const char *sql);
+extern void dbl_remote_send_query(DblinkConn *conn, const char *sql);
 extern void dbl_remote_leave(DblinkConn *conn);
 extern void dbl_remote_fetch(DblinkConn *conn);
 extern PGresult *dbl_remote_next(DblinkConn *conn);
@@ -287,7 +289,6 @@ extern void dbl_err_report_now(DblinkConn *conn, bool fail_on_error,
 extern const char *dbl_err_message(DblinkConn *conn);
 extern const char *dbl_err_clean(const char *text);
 extern void dbl_err_not_connected(const char *detail) pg_attribute_noreturn();
-extern void dbl_err_not_sent(DblinkConn *conn) pg_attribute_noreturn();
 extern void dbl_err_no_cursor(const char *cursor) pg_attribute_noreturn();
 extern void dbl_err_copy_refused(void) pg_attribute_noreturn();
 extern void dbl_err_closed(DblinkConn *conn);

@@ -146,17 +146,6 @@ dbl_err_not_connected(const char *detail)
 }
 
 /*
- * Throw XX000: libpq did not take a query, for its own last reason.
- */
-void
-dbl_err_not_sent(DblinkConn *conn)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_INTERNAL_ERROR),
-			 errmsg_internal("could not send query: %s", dbl_err_message(conn))));
-}
-
-/*
  * Throw 34000: FETCH was answered with a bare command tag.
  */
 void

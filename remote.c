@@ -211,15 +211,19 @@ params_add(ConnectParams *params, const char *keyword, const char *value)
 /*
  * Parameters for a conninfo string: libpq expands what it gets as "dbname",
  * and what comes later wins.  The encoding goes with the start-up message, so
- * it holds from the first byte, and after a RESET or DISCARD ALL.
+ * it holds from the first byte, and after a RESET or DISCARD ALL; but one that
+ * the user chose is left to be refused by the remote, if it is none.
  */
 static void
 params_init(ConnectParams *params, const char *conninfo)
 {
+	const char *error;
+
 	params->n = 0;
 	if (conninfo[strspn(conninfo, " \t\n\r\f\v")] != '\0')
 		params_add(params, "dbname", conninfo);
-	params_add(params, "client_encoding", GetDatabaseEncodingName());
+	if (dbl_opt_value(dbl_opt_parse(conninfo, &error), "client_encoding") == NULL)
+		params_add(params, "client_encoding", GetDatabaseEncodingName());
 }
 
 /*
@@ -564,6 +568,26 @@ dbl_remote_send(DblinkConn *conn, const char *sql)
 }
 
 /*
+ * The same, but throws XX000 if libpq does not take the text.
+ *
+ * If that is because the end of an asynchronous query was not fetched, although
+ * all its results were, it is taken note of: a second try succeeds.
+ */
+void
+dbl_remote_send_query(DblinkConn *conn, const char *sql)
+{
+	const char *reason;
+
+	if (dbl_remote_send(conn, sql))
+		return;
+	reason = dbl_err_message(conn);
+	(void) PQisBusy(conn->pgconn);
+	ereport(ERROR,
+			(errcode(ERRCODE_INTERNAL_ERROR),
+			 errmsg_internal("could not send query: %s", reason)));
+}
+
+/*
  * Leave a query that was sent to itself; its results are for a later call.
  */
 void
@@ -710,6 +734,21 @@ dbl_remote_is_this_server(DblinkConn *conn)
 
 	return PQserverVersion(conn->pgconn) == atoi(version) &&
 		BackendPidGetProc(PQbackendPID(conn->pgconn)) != NULL;
+}
+
+/*
+ * Make sure that the remote uses the database's encoding.  If it will not, that
+ * is no error: what it sends is looked at before it is used.
+ */
+void
+dbl_remote_set_encoding(DblinkConn *conn)
+{
+	const char *wanted = GetDatabaseEncodingName();
+	const char *used = PQparameterStatus(conn->pgconn, "client_encoding");
+
+	if (used == NULL || strcmp(used, wanted) != 0)
+		(void) dbl_remote_exec(conn, psprintf("SET client_encoding TO '%s'", wanted));
+	dbl_remote_forget(conn);
 }
 
 /*

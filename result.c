@@ -112,6 +112,9 @@ dbl_res_kind(const PGresult *res)
  * Can the conversion of some column depend on the date styles?  It does for
  * dates and intervals, and may for whatever is not known here: arrays, composite
  * types, domains with checks, and types of users.
+ *
+ * COMPAT: stock takes on the styles whatever the columns are; so it refuses even
+ * an integer from a remote whose style is nonsense.
  */
 static bool
 depends_on_styles(TupleDesc tupdesc)
@@ -566,6 +569,8 @@ dbl_res_materialize(FunctionCallInfo fcinfo, const DblinkQuery *query)
 	if (error.primary != NULL)
 	{
 		dbl_err_report(&error, query->conn, query->fail_on_error, query->action);
+		if (sink.store != NULL)
+			tuplestore_end(sink.store);
 		return;
 	}
 	sink_return(&sink);

@@ -496,8 +496,7 @@ send_record(DblinkQuery *query, const char *source, const char *sql)
 	query->conn = dbl_conn_get_or_open(source);
 	if (query->conn->kind != DBLINK_ONE_CALL && !is_conn_streamable(query->conn))
 		return false;
-	if (!dbl_remote_send(query->conn, sql))
-		dbl_err_not_sent(query->conn);
+	dbl_remote_send_query(query->conn, sql);
 	return true;
 }
 
