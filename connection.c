@@ -4,8 +4,8 @@
  *	  Which connections there are: opening, finding, closing, cleaning up.
  *
  * All connections are in one list, whatever their kind: named ones, which are
- * also found through a hash table, the unnamed one, and those that live for
- * one call.  A connection is put into the list first and connected second, so
+ * also found through a hash table, the unnamed one, those that live for one
+ * call, and those of them that are kept for another.  A connection is put into the list first and connected second, so
  * there is always somebody who will close it.
  *
  * The somebody is the end of the transaction or subtransaction.  A call marks
@@ -30,7 +30,9 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
 /* Entry of the hash table; conn is NULL only while it is being made. */
 typedef struct NamedConn
@@ -47,6 +49,10 @@ static DblinkConn *conn_new(DblinkConnKind kind);
 static void conn_connect(DblinkConn *conn, const char *conninfo);
 static void register_name(DblinkConn *conn, const char *name);
 static void key_for(const char *name, bool warn, char *key);
+static bool kept_put(DblinkConn *conn);
+static void kept_trim(void);
+static DblinkConn *kept_take(const char *conninfo);
+static void servers_changed(Datum arg, int cacheid, uint32 hashvalue);
 static void end_of_level(int level, bool aborted);
 static void end_of_xact(XactEvent event, void *arg);
 static void end_of_subxact(SubXactEvent event, SubTransactionId mySubid,
@@ -65,6 +71,8 @@ dbl_conn_init(void)
 	named_connections = hash_create("dblink connections", 16, &ctl,
 									HASH_ELEM | HASH_STRINGS);
 
+	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, servers_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(USERMAPPINGOID, servers_changed, (Datum) 0);
 	RegisterXactCallback(end_of_xact, NULL);
 	RegisterSubXactCallback(end_of_subxact, NULL);
 }
@@ -164,8 +172,16 @@ dbl_conn_get_or_open(const char *name_or_source)
 	conninfo = dbl_opt_conninfo(name_or_source);
 	dbl_sec_password_given_check(conninfo);
 	dbl_sec_options_check(conninfo);
+	conn = kept_take(conninfo);
+	if (conn != NULL)
+		return conn;
+
 	conn = conn_new(DBLINK_ONE_CALL);
 	dbl_remote_reserve_fd(conn);
+	if (dbl_keep_connections > 0)
+		conn->conninfo = MemoryContextStrdup(TopMemoryContext, conninfo);
+	conn->userid = GetUserId();
+	conn->from_server = conninfo != name_or_source;
 	conn_connect(conn, conninfo);
 	return conn;
 }
@@ -257,13 +273,115 @@ register_name(DblinkConn *conn, const char *name)
 
 /*
  * Give back what dbl_conn_get_or_open() gave: a connection that was opened for
- * this call is closed.
+ * this call is kept for another, or closed.
  */
 void
 dbl_conn_release(DblinkConn *conn)
 {
-	if (conn->kind == DBLINK_ONE_CALL)
+	if (conn->kind == DBLINK_ONE_CALL && !kept_put(conn))
 		dbl_conn_close(conn);
+}
+
+/*
+ * Keep a connection for a later call with the same conninfo string by the same
+ * user, if dblink.keep_connections says so and it is in order.  What the call
+ * has left in the remote session is discarded: that is sent now, and its answer
+ * read when the connection is used again, so that nobody waits for it.
+ */
+static bool
+kept_put(DblinkConn *conn)
+{
+	if (dbl_keep_connections == 0 || conn->conninfo == NULL || conn->stale ||
+		PQtransactionStatus(conn->pgconn) != PQTRANS_IDLE ||
+		!dbl_remote_send(conn, "DISCARD ALL"))
+		return false;
+
+	dbl_remote_leave(conn);
+	conn->kind = DBLINK_KEPT;
+	dlist_delete(&conn->node);
+	dlist_push_tail(&connections, &conn->node);
+	kept_trim();
+	return true;
+}
+
+/*
+ * Close kept connections that are stale, and the oldest of those that are too
+ * many.  In the list, the last used is the last.
+ */
+static void
+kept_trim(void)
+{
+	dlist_iter	iter;
+	dlist_mutable_iter close_iter;
+	int			surplus = -dbl_keep_connections;
+
+	dlist_foreach(iter, &connections)
+	{
+		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
+
+		if (conn->kind == DBLINK_KEPT && !conn->stale)
+			surplus++;
+	}
+	dlist_foreach_modify(close_iter, &connections)
+	{
+		DblinkConn *conn = dlist_container(DblinkConn, node, close_iter.cur);
+
+		if (conn->kind != DBLINK_KEPT || (!conn->stale && surplus-- <= 0))
+			continue;
+		dbl_conn_close(conn);
+	}
+}
+
+/*
+ * The kept connection of this user with this conninfo string; NULL if there is
+ * none that is alive and clean.  The caller has made sure that the user may
+ * connect with this string, as for a new connection.
+ */
+static DblinkConn *
+kept_take(const char *conninfo)
+{
+	dlist_iter	iter;
+
+	kept_trim();
+	dlist_foreach(iter, &connections)
+	{
+		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
+
+		if (conn->kind != DBLINK_KEPT || conn->userid != GetUserId() ||
+			strcmp(conn->conninfo, conninfo) != 0)
+			continue;
+
+		/* From here on an error closes it, as if it were new. */
+		conn->kind = DBLINK_ONE_CALL;
+		conn->level = GetCurrentTransactionNestLevel();
+		if (PQresultStatus(dbl_remote_finish(conn)) != PGRES_COMMAND_OK ||
+			dbl_remote_is_busy(conn) ||
+			PQstatus(conn->pgconn) != CONNECTION_OK)
+		{
+			dbl_conn_close(conn);
+			return NULL;
+		}
+		dbl_sec_password_used_check(conn);
+		dbl_remote_set_encoding(conn);
+		return conn;
+	}
+	return NULL;
+}
+
+/*
+ * Syscache callback: a foreign server or a user mapping has changed.
+ */
+static void
+servers_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &connections)
+	{
+		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
+
+		conn->stale |= conn->from_server;
+	}
 }
 
 /*
@@ -288,6 +406,11 @@ dbl_conn_close(DblinkConn *conn)
 	}
 	if (conn->stream != NULL)
 		dbl_stream_lose(conn->stream);
+	if (conn->conninfo != NULL)
+	{
+		explicit_bzero(conn->conninfo, strlen(conn->conninfo));
+		pfree(conn->conninfo);
+	}
 	dbl_remote_disconnect(conn);
 	dlist_delete(&conn->node);
 	pfree(conn);

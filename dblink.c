@@ -63,6 +63,8 @@ DblinkWaitEvents dbl_wait_events;
 int			dbl_streaming = DBLINK_STREAMING_ON;
 int			dbl_stream_hold_time = 10000;
 int			dbl_on_early_end = DBLINK_EARLY_END_DRAIN;
+int			dbl_result_format = DBLINK_FORMAT_TEXT;
+int			dbl_keep_connections = 0;
 
 static const struct config_enum_entry streaming_options[] = {
 	{"off", DBLINK_STREAMING_OFF, false},
@@ -74,6 +76,12 @@ static const struct config_enum_entry streaming_options[] = {
 static const struct config_enum_entry early_end_options[] = {
 	{"drain", DBLINK_EARLY_END_DRAIN, false},
 	{"cancel", DBLINK_EARLY_END_CANCEL, false},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry format_options[] = {
+	{"text", DBLINK_FORMAT_TEXT, false},
+	{"binary", DBLINK_FORMAT_BINARY, false},
 	{NULL, 0, false}
 };
 
@@ -107,6 +115,16 @@ define_settings(void)
 							 NULL,
 							 &dbl_on_early_end, DBLINK_EARLY_END_DRAIN, early_end_options,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("dblink.result_format",
+							 "Format in which rows of remote queries are asked for.",
+							 "\"binary\" is used where it is safe, else text.",
+							 &dbl_result_format, DBLINK_FORMAT_TEXT, format_options,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("dblink.keep_connections",
+							"Number of connections by conninfo string or server name that are kept for later calls.",
+							NULL,
+							&dbl_keep_connections, 0, 0, 100,
+							PGC_USERSET, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("dblink");
 }
 
@@ -260,8 +278,9 @@ dblink_record(PG_FUNCTION_ARGS)
 	query.fail_on_error = args.fail_on_error;
 	query.conn = dbl_conn_get_or_open(args.name);
 
-	dbl_remote_send_query(query.conn, text_arg(fcinfo, args.first));
-	dbl_res_materialize(fcinfo, &query);
+	if (dbl_res_send(&query, text_arg(fcinfo, args.first),
+					 dbl_res_expected(fcinfo)))
+		dbl_res_materialize(fcinfo, &query);
 	dbl_conn_release(query.conn);
 	return (Datum) 0;
 }

@@ -63,7 +63,8 @@ typedef enum DblinkConnKind
 {
 	DBLINK_NAMED,				/* until dblink_disconnect(name) */
 	DBLINK_UNNAMED,				/* until dblink_disconnect() or replaced */
-	DBLINK_ONE_CALL				/* for a call by conninfo or server name */
+	DBLINK_ONE_CALL,			/* for a call by conninfo or server name */
+	DBLINK_KEPT					/* was for one call, and is kept for another */
 } DblinkConnKind;
 
 /* What a local call is doing with a connection right now. */
@@ -101,6 +102,12 @@ typedef struct DblinkConn
 	DblinkStream *stream;		/* the stream that reads from it, or NULL */
 	bool		only_reads;		/* the asynchronous query does not write */
 
+	/* for DBLINK_ONE_CALL, if dblink.keep_connections allows it to be kept */
+	char	   *conninfo;		/* what it was opened with; wiped at the end */
+	Oid			userid;			/* who opened it */
+	bool		from_server;	/* conninfo is that of a foreign server */
+	bool		stale;			/* which has changed since */
+
 	/* transaction block opened by dblink_open() */
 	bool		own_xact;		/* we opened it, and commit it */
 	int			open_cursors;	/* how many dblink_open()s it counts */
@@ -108,6 +115,7 @@ typedef struct DblinkConn
 	DblinkPhase phase;
 	int			level;			/* transaction nesting level of the call that
 								 * opened it or is using it */
+	bool		binary;			/* the result was asked for in binary */
 	bool		converting;		/* its rows are being converted: no other
 								 * call may use it */
 	bool		cancel_on_abort;	/* the remote statement is of no use if the
@@ -171,7 +179,16 @@ typedef enum DblinkEarlyEnd
 	DBLINK_EARLY_END_CANCEL
 } DblinkEarlyEnd;
 
+/* Values of dblink.result_format. */
+typedef enum DblinkResultFormat
+{
+	DBLINK_FORMAT_TEXT,
+	DBLINK_FORMAT_BINARY		/* where it is safe */
+} DblinkResultFormat;
+
 /* dblink.c */
+extern int	dbl_result_format;
+extern int	dbl_keep_connections;
 extern int	dbl_streaming;
 extern int	dbl_stream_hold_time;
 extern int	dbl_on_early_end;
@@ -233,6 +250,9 @@ extern void dbl_remote_set_encoding(DblinkConn *conn);
 extern void dbl_remote_disconnect(DblinkConn *conn);
 extern bool dbl_remote_send(DblinkConn *conn, const char *sql);
 extern void dbl_remote_send_query(DblinkConn *conn, const char *sql);
+extern PGresult *dbl_remote_describe(DblinkConn *conn, const char *sql);
+extern void dbl_remote_send_prepared(DblinkConn *conn, bool binary);
+extern PGresult *dbl_remote_finish(DblinkConn *conn);
 extern void dbl_remote_leave(DblinkConn *conn);
 extern void dbl_remote_fetch(DblinkConn *conn);
 extern PGresult *dbl_remote_next(DblinkConn *conn);
@@ -253,6 +273,9 @@ extern void dbl_res_begin(FunctionCallInfo fcinfo);
 extern void dbl_res_materialize(FunctionCallInfo fcinfo,
 								const DblinkQuery *query);
 
+extern bool dbl_res_send(const DblinkQuery *query, const char *sql,
+						 TupleDesc tupdesc);
+extern TupleDesc dbl_res_expected(FunctionCallInfo fcinfo);
 extern DblinkResultKind dbl_res_kind(const PGresult *res);
 extern DblinkDecoder *dbl_res_decoder_begin(DblinkConn *conn, PGresult *res,
 											TupleDesc tupdesc);

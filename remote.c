@@ -98,6 +98,7 @@ static void flush(DblinkConn *conn);
 static bool is_partial(const PGresult *res);
 static PGresult *receive(DblinkConn *conn);
 static void copy_check(DblinkConn *conn);
+static PGresult *read_to_end(DblinkConn *conn);
 static DrainStep skip_copy_data(PGconn *pgconn);
 static DrainStep drain_step(DblinkConn *conn);
 static bool drain(DblinkConn *conn, bool one_result, int timeout_ms,
@@ -518,6 +519,7 @@ begin_call(DblinkConn *conn, DblinkPhase phase)
 	conn->phase = phase;
 	conn->level = GetCurrentTransactionNestLevel();
 	conn->cancel_on_abort = false;
+	conn->binary = false;
 }
 
 /*
@@ -692,24 +694,20 @@ copy_check(DblinkConn *conn)
 }
 
 /*
- * Run SQL text, and give its last result, or its first error.  It belongs to
- * the connection, until the next.  NULL if libpq did not take the text.
+ * Read to the end of the exchange, and give its last result, or its first
+ * error.  It belongs to the connection, until the next.
  *
  * Rows are thrown away as they come.  Throws 0A000 if the remote begins to
  * copy.
  */
-PGresult *
-dbl_remote_exec(DblinkConn *conn, const char *sql)
+static PGresult *
+read_to_end(DblinkConn *conn)
 {
 	PGresult   *next;
 
-	dbl_remote_forget(conn);
-	if (!dbl_remote_send(conn, sql))
-		return NULL;
-
 	while ((next = receive(conn)) != NULL)
 	{
-		if (PQresultStatus(conn->res) == PGRES_FATAL_ERROR && conn->res)
+		if (conn->res != NULL && PQresultStatus(conn->res) == PGRES_FATAL_ERROR)
 		{
 			PQclear(next);
 			continue;
@@ -720,6 +718,67 @@ dbl_remote_exec(DblinkConn *conn, const char *sql)
 	}
 	end_call(conn);
 	return conn->res;
+}
+
+/*
+ * Run SQL text, and give its last result, or its first error; see above.  NULL
+ * if libpq did not take the text.
+ */
+PGresult *
+dbl_remote_exec(DblinkConn *conn, const char *sql)
+{
+	dbl_remote_forget(conn);
+	if (!dbl_remote_send(conn, sql))
+		return NULL;
+	return read_to_end(conn);
+}
+
+/*
+ * Read what is left of a query that was left to itself, and give its last
+ * result, or its first error.
+ */
+PGresult *
+dbl_remote_finish(DblinkConn *conn)
+{
+	begin_call(conn, DBLINK_RUNNING);
+	return read_to_end(conn);
+}
+
+/*
+ * Prepare SQL text as the unnamed statement, and give a result that describes
+ * its columns, or the remote's error.  NULL if libpq did not take the text.
+ */
+PGresult *
+dbl_remote_describe(DblinkConn *conn, const char *sql)
+{
+	PGresult   *res;
+
+	dbl_remote_forget(conn);
+	if (!PQsendPrepare(conn->pgconn, "", sql, 0, NULL))
+		return NULL;
+	begin_call(conn, DBLINK_RUNNING);
+	flush(conn);
+	res = read_to_end(conn);
+	if (PQresultStatus(res) != PGRES_COMMAND_OK ||
+		!PQsendDescribePrepared(conn->pgconn, ""))
+		return res;
+
+	begin_call(conn, DBLINK_RUNNING);
+	flush(conn);
+	return read_to_end(conn);
+}
+
+/*
+ * Run the unnamed statement; its results are for this call.  If libpq does not
+ * take it, there will be a result that says so.
+ */
+void
+dbl_remote_send_prepared(DblinkConn *conn, bool binary)
+{
+	(void) PQsendQueryPrepared(conn->pgconn, "", 0, NULL, NULL, NULL, binary);
+	begin_call(conn, DBLINK_RUNNING);
+	conn->binary = binary;
+	flush(conn);
 }
 
 /*

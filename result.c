@@ -28,12 +28,32 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+/*
+ * How a type is decoded when its values come in binary.
+ *
+ * On this list are types that all servers have under the same OID, in the same
+ * format, and whose receive function does with a value just what the input
+ * function does with its text.  Where the binary format of a type is its text,
+ * the input function is used: receive functions take text to be in the encoding
+ * of this session's client, and the remote's is in that of the database.  For
+ * the same reason arrays of them are not on the list.
+ */
+typedef enum BinaryForm
+{
+	BINARY_UNSAFE,
+	BINARY_TEXT,				/* it is text */
+	BINARY_VERSIONED_TEXT,		/* it is text after a byte for a version */
+	BINARY_OWN					/* for the type's receive function */
+} BinaryForm;
+
 /* How to convert a column. */
 typedef struct DecoderColumn
 {
-	FmgrInfo	input;
+	FmgrInfo	convert;		/* the type's input or receive function */
 	Oid			ioparam;
 	int32		typmod;
+	bool		receive;		/* convert is a receive function */
+	bool		skip_version;	/* a version byte stands before the text */
 	bool		dropped;		/* of the row type: always NULL */
 } DecoderColumn;
 
@@ -66,8 +86,16 @@ typedef struct Sink
 /* The settings of the remote session that its text depends on. */
 static const char *const style_names[] = {"DateStyle", "IntervalStyle"};
 
+static BinaryForm binary_form(Oid type);
+static bool is_binary_safe(TupleDesc tupdesc);
+static bool are_types_equal(PGresult *description, TupleDesc tupdesc);
+static void column_begin(DecoderColumn *column, Form_pg_attribute att,
+						 bool binary);
+static void format_check(DblinkConn *conn, PGresult *res);
 static bool depends_on_styles(TupleDesc tupdesc);
 static const char *raw_value(const DblinkRow *row, int column, int *len);
+static Datum receive_value(DblinkDecoder *decoder, DecoderColumn *column,
+						   const char *value, int len);
 static Datum decode_value(DblinkDecoder *decoder, DecoderColumn *column,
 						  const DblinkRow *row, bool *isnull);
 static void conversion_context(void *arg);
@@ -192,6 +220,175 @@ column_count_check(PGresult *res, TupleDesc tupdesc)
 }
 
 /*
+ * How are values of this type decoded when they come in binary?
+ */
+static BinaryForm
+binary_form(Oid type)
+{
+	switch (type)
+	{
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+		case NAMEOID:
+		case JSONOID:
+			return BINARY_TEXT;
+		case JSONBOID:
+			return BINARY_VERSIONED_TEXT;
+		case BOOLOID:
+		case BYTEAOID:
+		case CHAROID:
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case OIDOID:
+		case FLOAT4OID:
+		case FLOAT8OID:
+		case NUMERICOID:
+		case DATEOID:
+		case TIMEOID:
+		case TIMETZOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+		case INTERVALOID:
+		case UUIDOID:
+		case INETOID:
+		case CIDROID:
+		case MACADDROID:
+		case MACADDR8OID:
+		case BITOID:
+		case VARBITOID:
+		case BOOLARRAYOID:
+		case BYTEAARRAYOID:
+		case INT2ARRAYOID:
+		case INT4ARRAYOID:
+		case INT8ARRAYOID:
+		case OIDARRAYOID:
+		case FLOAT4ARRAYOID:
+		case FLOAT8ARRAYOID:
+		case NUMERICARRAYOID:
+		case DATEARRAYOID:
+		case TIMEARRAYOID:
+		case TIMESTAMPARRAYOID:
+		case TIMESTAMPTZARRAYOID:
+		case INTERVALARRAYOID:
+		case UUIDARRAYOID:
+			return BINARY_OWN;
+		default:
+			return BINARY_UNSAFE;
+	}
+}
+
+/*
+ * Are all columns of a row type safe to be had in binary?
+ */
+static bool
+is_binary_safe(TupleDesc tupdesc)
+{
+	int			i;
+
+	for (i = 0; i < tupdesc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(tupdesc, i);
+
+		if (att->attisdropped || binary_form(att->atttypid) == BINARY_UNSAFE)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Are the columns that a statement returns of the very types of a row type?
+ */
+static bool
+are_types_equal(PGresult *description, TupleDesc tupdesc)
+{
+	int			i;
+
+	if (PQnfields(description) != tupdesc->natts)
+		return false;
+	for (i = 0; i < tupdesc->natts; i++)
+	{
+		if (PQftype(description, i) != TupleDescAttr(tupdesc, i)->atttypid)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Send the query of dblink(), whose rows are to be of the type tupdesc (NULL if
+ * that is not known).  Its result comes in binary if that was asked for and is
+ * safe; to find out takes a look at the statement first, which must be the only
+ * one in the text, and a read: preparing has to be without effect.
+ *
+ * Gives false if the remote refused the statement then, and that was reported
+ * as a NOTICE.  Throws XX000 if libpq does not take the query.
+ */
+bool
+dbl_res_send(const DblinkQuery *query, const char *sql, TupleDesc tupdesc)
+{
+	PGresult   *description;
+
+	if (dbl_result_format != DBLINK_FORMAT_BINARY || tupdesc == NULL ||
+		!is_binary_safe(tupdesc) || !dbl_sql_only_reads(sql) ||
+		PQtransactionStatus(query->conn->pgconn) == PQTRANS_ACTIVE)
+	{
+		dbl_remote_send_query(query->conn, sql);
+		return true;
+	}
+
+	description = dbl_remote_describe(query->conn, sql);
+	if (PQresultStatus(description) != PGRES_COMMAND_OK)
+	{
+		dbl_err_report_now(query->conn, query->fail_on_error, query->action);
+		return false;
+	}
+	dbl_remote_send_prepared(query->conn,
+							 are_types_equal(description, tupdesc));
+	return true;
+}
+
+/*
+ * Choose how to convert a column, which comes in text or in binary.
+ */
+static void
+column_begin(DecoderColumn *column, Form_pg_attribute att, bool binary)
+{
+	BinaryForm	form = binary ? binary_form(att->atttypid) : BINARY_TEXT;
+	Oid			function;
+
+	column->dropped = att->attisdropped;
+	if (column->dropped)
+		return;
+	column->typmod = att->atttypmod;
+	column->receive = form == BINARY_OWN;
+	column->skip_version = form == BINARY_VERSIONED_TEXT;
+	if (column->receive)
+		getTypeBinaryInputInfo(att->atttypid, &function, &column->ioparam);
+	else
+		getTypeInputInfo(att->atttypid, &function, &column->ioparam);
+	fmgr_info(function, &column->convert);
+}
+
+/*
+ * Throw 08P01 if the remote sends in binary a column that was not asked for in
+ * that format.
+ */
+static void
+format_check(DblinkConn *conn, PGresult *res)
+{
+	int			i;
+
+	for (i = 0; i < PQnfields(res) && !conn->binary; i++)
+	{
+		if (PQfformat(res, i) != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROTOCOL_VIOLATION),
+					 errmsg("remote server sent a column in binary format, but text was asked for")));
+	}
+}
+
+/*
  * Begin to decode a result whose first part is "res".  Everything is allocated
  * in the current memory context; tupdesc has to live as long.
  *
@@ -201,10 +398,11 @@ DblinkDecoder *
 dbl_res_decoder_begin(DblinkConn *conn, PGresult *res, TupleDesc tupdesc)
 {
 	DblinkDecoder *decoder;
-	bool		styled = depends_on_styles(tupdesc);
+	bool		styled = !conn->binary && depends_on_styles(tupdesc);
 	int			i;
 
 	column_count_check(res, tupdesc);
+	format_check(conn, res);
 
 	decoder = palloc0(sizeof(DblinkDecoder));
 	decoder->tupdesc = tupdesc;
@@ -215,18 +413,8 @@ dbl_res_decoder_begin(DblinkConn *conn, PGresult *res, TupleDesc tupdesc)
 												 "dblink row",
 												 ALLOCSET_DEFAULT_SIZES);
 	for (i = 0; i < tupdesc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(tupdesc, i);
-		DecoderColumn *column = &decoder->columns[i];
-		Oid			input;
-
-		column->dropped = att->attisdropped;
-		if (column->dropped)
-			continue;
-		getTypeInputInfo(att->atttypid, &input, &column->ioparam);
-		fmgr_info(input, &column->input);
-		column->typmod = att->atttypmod;
-	}
+		column_begin(&decoder->columns[i], TupleDescAttr(tupdesc, i),
+					 PQfformat(res, i) != 0);
 
 	for (i = 0; styled && i < lengthof(style_names); i++)
 	{
@@ -324,11 +512,35 @@ raw_value(const DblinkRow *row, int column, int *len)
 }
 
 /*
- * Convert the current column of a row from text.
+ * Convert a value with its type's receive function.  Throws 22P03 if that does
+ * not use up the value, and what it throws itself.
+ */
+static Datum
+receive_value(DblinkDecoder *decoder, DecoderColumn *column,
+			  const char *value, int len)
+{
+	StringInfoData buf;
+	Datum		result;
+
+	buf.data = unconstify(char *, value);
+	buf.len = len;
+	buf.maxlen = len + 1;
+	buf.cursor = 0;
+	result = ReceiveFunctionCall(&column->convert, &buf, column->ioparam,
+								 column->typmod);
+	if (buf.cursor != buf.len)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+				 errmsg("incorrect binary data format")));
+	return result;
+}
+
+/*
+ * Convert the current column of a row.
  *
- * The remote promised to send the database's encoding, but a user can change
- * its mind, and it may lie.  Throws 22021 if the bytes are not valid, and what
- * the type's input function throws.
+ * The remote promised to send text in the database's encoding, but a user can
+ * change its mind, and it may lie.  Throws 22021 if the bytes are not valid, and
+ * what the type's input function throws.
  *
  * The input function is called for a null too: a domain may not like it.
  */
@@ -337,12 +549,22 @@ decode_value(DblinkDecoder *decoder, DecoderColumn *column,
 			 const DblinkRow *row, bool *isnull)
 {
 	int			len;
-	const char *text = raw_value(row, decoder->column, &len);
+	const char *value = raw_value(row, decoder->column, &len);
 
-	*isnull = text == NULL;
-	if (text != NULL)
-		pg_verify_mbstr(GetDatabaseEncoding(), text, len, false);
-	return InputFunctionCall(&column->input, unconstify(char *, text),
+	*isnull = value == NULL;
+	if (value != NULL && column->receive)
+		return receive_value(decoder, column, value, len);
+
+	if (value != NULL && column->skip_version && len > 0)
+	{
+		value++;
+		len--;
+	}
+	if (value != NULL)
+		pg_verify_mbstr(GetDatabaseEncoding(), value, len, false);
+	if (column->receive)
+		return (Datum) 0;
+	return InputFunctionCall(&column->convert, unconstify(char *, value),
 							 column->ioparam, column->typmod);
 }
 
@@ -389,6 +611,19 @@ dbl_res_decode(DblinkDecoder *decoder, DblinkConn *conn, const DblinkRow *row,
 	MemoryContextSwitchTo(caller_context);
 	*values = decoder->values;
 	*nulls = decoder->nulls;
+}
+
+/*
+ * The row type that the caller of a function expects; NULL if it is not known.
+ */
+TupleDesc
+dbl_res_expected(FunctionCallInfo fcinfo)
+{
+	TupleDesc	tupdesc;
+
+	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
+		return NULL;
+	return tupdesc;
 }
 
 /*

@@ -488,7 +488,8 @@ is_conn_streamable(DblinkConn *conn)
  * the function: what it has to say is read ahead (start_scan).
  */
 static bool
-send_record(DblinkQuery *query, const char *source, const char *sql)
+send_record(DblinkQuery *query, const char *source, const char *sql,
+			TupleDesc tupdesc)
 {
 	if (!dbl_sql_only_reads(sql))
 		return false;
@@ -496,8 +497,7 @@ send_record(DblinkQuery *query, const char *source, const char *sql)
 	query->conn = dbl_conn_get_or_open(source);
 	if (query->conn->kind != DBLINK_ONE_CALL && !is_conn_streamable(query->conn))
 		return false;
-	dbl_remote_send_query(query->conn, sql);
-	return true;
+	return dbl_res_send(query, sql, tupdesc);
 }
 
 /*
@@ -559,7 +559,8 @@ send_query(DblinkScanState *state, List *values, DblinkQuery *query)
 	{
 		case SCAN_RECORD:
 			return send_record(query, n == 2 ? string_value(values, 0) : NULL,
-							   string_value(values, n - 1));
+							   string_value(values, n - 1),
+							   state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor);
 		case SCAN_FETCH:
 			return send_fetch(query, n == 3 ? string_value(values, 0) : NULL,
 							  string_value(values, n - 2),
