@@ -371,8 +371,9 @@ column_begin(DecoderColumn *column, Form_pg_attribute att, bool binary)
 }
 
 /*
- * Throw 08P01 if the remote sends in binary a column that was not asked for in
- * that format.
+ * Throw 08P01 if the remote sends a column in binary that was not asked for in
+ * that format, as FETCH does from a binary cursor.  Unless that is the same as
+ * its text, it would be misread.
  */
 static void
 format_check(DblinkConn *conn, PGresult *res)
@@ -381,7 +382,8 @@ format_check(DblinkConn *conn, PGresult *res)
 
 	for (i = 0; i < PQnfields(res) && !conn->binary; i++)
 	{
-		if (PQfformat(res, i) != 0)
+		if (PQfformat(res, i) != 0 &&
+			binary_form(PQftype(res, i)) != BINARY_TEXT)
 			ereport(ERROR,
 					(errcode(ERRCODE_PROTOCOL_VIOLATION),
 					 errmsg("remote server sent a column in binary format, but text was asked for")));
@@ -414,7 +416,7 @@ dbl_res_decoder_begin(DblinkConn *conn, PGresult *res, TupleDesc tupdesc)
 												 ALLOCSET_DEFAULT_SIZES);
 	for (i = 0; i < tupdesc->natts; i++)
 		column_begin(&decoder->columns[i], TupleDescAttr(tupdesc, i),
-					 PQfformat(res, i) != 0);
+					 conn->binary && PQfformat(res, i) != 0);
 
 	for (i = 0; styled && i < lengthof(style_names); i++)
 	{

@@ -89,6 +89,7 @@ BEGIN
 	PERFORM try('SELECT dblink_disconnect()');
 	DELETE FROM rnd;
 END $$;
+-- @steps-from-1
 SELECT steps(1, 200);
 SELECT steps(2, 200);
 SELECT steps(3, 200);

@@ -172,6 +172,7 @@ FETCH PRIOR FROM h;
 CLOSE h;
 BEGIN;
 DECLARE k CURSOR FOR SELECT * FROM dblink('c', 'SELECT 1/(3-g) FROM generate_series(1, 5) g') AS t(a int);
+-- @fetch-before-later-error
 FETCH 1 FROM k;
 ROLLBACK;
 BEGIN;

@@ -136,18 +136,29 @@ sub answers
 	return %answer;
 }
 
+# The lists of differences: one that always holds and, where even the corpus's
+# connections back to the same server stream, one more, which goes before it.
+my @lists = ("$here/differences");
+push @lists, "$here/differences.always"
+  if ($ENV{DBLINK_STREAMING} || '') eq 'always';
+
 # read_differences: the listed keys, each with its reason.
 sub read_differences
 {
-	my ($reason, %reason);
+	my %reason;
 
-	for (split /\n/, read_text("$here/differences"))
+	for my $list (@lists)
 	{
-		next if /^#/ || /^\s*$/;
-		if (/^\[(.+)\]$/)         { $reason = $1 }
-		elsif (m{^([\w-]+/\S+)$}) {
-			die "parity/differences: $1 is there twice\n" if $reason{$1};
-			$reason{$1} = $reason;
+		my ($reason, %here);
+
+		for (split /\n/, read_text($list))
+		{
+			next if /^#/ || /^\s*$/;
+			if (/^\[(.+)\]$/)         { $reason = $1 }
+			elsif (m{^([\w-]+/\S+)$}) {
+				die "$list: $1 is there twice\n" if $here{$1}++;
+				$reason{$1} = $reason;
+			}
 		}
 	}
 	return %reason;
@@ -158,7 +169,7 @@ sub read_recorded
 {
 	my ($key, %text);
 
-	for (split /\n/, read_text("$here/differences.out"))
+	for (map { split /\n/, read_text("$_.out") } @lists)
 	{
 		if (/^=== (\S+)$/) { $key = $1; $text{$key} = '' }
 		elsif (defined $key) { $text{$key} .= "$_\n" }
@@ -166,14 +177,17 @@ sub read_recorded
 	return %text;
 }
 
-# write_recorded TEXTS: the file that read_recorded reads.
+# write_recorded TEXTS: the last of the files that read_recorded reads, with
+# what its list names.
 sub write_recorded
 {
 	my ($text) = @_;
+	my $list = $lists[-1];
+	my %named = map { $_ => 1 } grep { m{^[\w-]+/\S+$} } split /\n/, read_text($list);
 
-	open(my $fh, '>', "$here/differences.out") or die "parity/differences.out: $!\n";
-	print $fh "=== $_\n$text->{$_}" for sort keys %$text;
-	close $fh or die "parity/differences.out: $!\n";
+	open(my $fh, '>', "$list.out") or die "$list.out: $!\n";
+	print $fh "=== $_\n$text->{$_}" for grep { $named{$_} } sort keys %$text;
+	close $fh or die "$list.out: $!\n";
 }
 
 # excerpt MINE, OTHER: the lines of MINE, or if both are long, of MINE only those

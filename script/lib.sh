@@ -503,7 +503,8 @@ build_ours()
 # name of the sandbox's owner, or that of --username, and no password.
 #
 # Sets SERVER_HOST (the socket's directory), SERVER_PORT and SERVER_USER. If
-# DBLINK_STREAMING is set, "ours" runs with dblink.streaming set to it.
+# DBLINK_STREAMING is set, "ours" runs with dblink.streaming set to it, from the
+# first statement of a session on.
 new_server()
 {
 	local name=$1 tree=$2 dir=$SANDBOX/run/$1 bin user initdb=() hba=() conf=() arg
@@ -523,7 +524,8 @@ new_server()
 		esac
 	done
 	if [[ $tree == ours && -n ${DBLINK_STREAMING:-} ]]; then
-		conf+=("dblink.streaming = $DBLINK_STREAMING")
+		conf+=("dblink.streaming = $DBLINK_STREAMING"
+			"session_preload_libraries = 'dblink'")
 	fi
 	drop_server "$name"
 	as_user mkdir -m 0700 "$dir"
