@@ -4,8 +4,8 @@
  *	  Which connections there are: opening, finding, closing, cleaning up.
  *
  * All connections are in one list, whatever their kind: named ones, which are
- * also found through a hash table, the unnamed one, those that live for one
- * call, and those of them that are kept for another.  A connection is put into the list first and connected second, so
+ * also found through a hash table, the unnamed one, and those for one call, some
+ * of which are kept for the next.  A connection is put into the list first and connected second, so
  * there is always somebody who will close it.
  *
  * The somebody is the end of the transaction or subtransaction.  A call marks
@@ -355,8 +355,7 @@ kept_take(const char *conninfo)
 		conn->kind = DBLINK_ONE_CALL;
 		conn->level = GetCurrentTransactionNestLevel();
 		if (PQresultStatus(dbl_remote_finish(conn)) != PGRES_COMMAND_OK ||
-			dbl_remote_is_busy(conn) ||
-			PQstatus(conn->pgconn) != CONNECTION_OK)
+			!dbl_remote_is_alive(conn))
 		{
 			dbl_conn_close(conn);
 			return NULL;
@@ -524,6 +523,7 @@ end_of_xact(XactEvent event, void *arg)
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_PREPARE:
 			end_of_level(1, false);
+			kept_trim();
 			break;
 		case XACT_EVENT_ABORT:
 			end_of_level(1, true);

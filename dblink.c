@@ -329,6 +329,8 @@ dblink_exec(PG_FUNCTION_ARGS)
 /*
  * Open a transaction block for a cursor, unless the remote is in one already;
  * that is then the user's, and not for us to commit.
+ *
+ * COMPAT: an error is XX000 here and below, whatever the remote's was.
  */
 static void
 begin_transaction(DblinkConn *conn)

@@ -21,18 +21,19 @@
  *
  * Calls go one way:
  *
- *	dblink.c -> connection.c -> security.c -> option.c -> error.c
- *	   |            |---------> remote.c -> cancel.c, option.c -> error.c
- *	   |------> result.c -----> remote.c
+ *	dblink.c, scan.c -> connection.c -> security.c -> option.c -> error.c
+ *	   |                  |-----------> stream.c -> result.c
+ *	   |                  |-----------> remote.c -> cancel.c, option.c -> error.c
+ *	   |---------------> stream.c, result.c -> remote.c, readonly.c -> error.c
  *	sqlbuild.c -> core only
  *
- * Who owns what.  Every PGconn, PGresult, PGnotify, PGcancel and reserved
- * file descriptor belongs to a DblinkConn, from the moment it exists: the
- * field is the variable that the libpq function is assigned to.  Every
- * DblinkConn is in connection.c's list.  When a transaction or subtransaction
- * aborts, connection.c looks at each connection that a call of that level was
- * using, and cleans up what the call left behind.  So code anywhere may throw,
- * nothing needs PG_TRY, and nothing leaks.
+ * Who owns what.  Every PGconn, PGresult, PGnotify and reserved file descriptor
+ * belongs to a DblinkConn, from the moment it exists: the field is the variable
+ * that the libpq function is assigned to.  (A cancel request belongs to the
+ * thread that makes it, too.)  Every DblinkConn is in connection.c's list.  When
+ * a transaction or subtransaction aborts, connection.c looks at each connection
+ * that a call of that level was using, and cleans up what the call left behind.
+ * So code anywhere may throw, no libpq object needs PG_TRY, and nothing leaks.
  *
  * Memory contexts:
  *
@@ -41,6 +42,8 @@
  *						strings built here are wiped when the context dies.
  *	per query			the tuplestore and its tuple descriptor: the executor
  *						reads them after we return.
+ *	"dblink scan"		of a custom scan: arguments, the stream, kept rows.
+ *	"dblink stream"		of a stream, child of the above: decoder, spool.
  *	"dblink row"		one row's Datums; reset before each row (result.c).
  *
  * Endings of names: _find gives NULL if there is none, _get throws, _open makes,
@@ -97,6 +100,7 @@ typedef struct DblinkConn
 	bool		holds_fd;		/* reserved with AcquireExternalFD() */
 	PGconn	   *pgconn;
 	PGresult   *res;			/* the result being looked at, or NULL */
+	PGresult   *last_res;		/* the last result, while looking for more */
 	PGnotify   *notify;			/* the notification being looked at, or NULL */
 	DblinkCancel *cancel;		/* a cancel request under way, or NULL */
 	DblinkStream *stream;		/* the stream that reads from it, or NULL */
@@ -258,6 +262,7 @@ extern void dbl_remote_fetch(DblinkConn *conn);
 extern PGresult *dbl_remote_next(DblinkConn *conn);
 extern PGresult *dbl_remote_exec(DblinkConn *conn, const char *sql);
 extern bool dbl_remote_is_this_server(DblinkConn *conn);
+extern bool dbl_remote_is_alive(DblinkConn *conn);
 extern bool dbl_remote_is_busy(DblinkConn *conn);
 extern PGnotify *dbl_remote_next_notify(DblinkConn *conn);
 extern bool dbl_remote_recover(DblinkConn *conn);

@@ -40,6 +40,9 @@
 /* Rows that libpq hands out at a time, if it can. */
 #define CHUNK_ROWS		256
 
+/* How long to wait without looking at the latch. */
+#define BRIEF_MS		1
+
 /* How long a statement that nobody waits for any more may go on. */
 #define LET_FINISH_MS	2000
 
@@ -74,6 +77,7 @@ typedef enum DrainStep
 	DRAIN_FAILED				/* it can't be brought to an end */
 } DrainStep;
 
+static int	wait_socket_briefly(DblinkConn *conn, int events);
 static int	wait_socket(DblinkConn *conn, int events, long timeout_ms,
 						uint32 wait_event);
 static long time_left(TimestampTz deadline);
@@ -96,7 +100,7 @@ static void begin_call(DblinkConn *conn, DblinkPhase phase);
 static void end_call(DblinkConn *conn);
 static void flush(DblinkConn *conn);
 static bool is_partial(const PGresult *res);
-static PGresult *receive(DblinkConn *conn);
+static void receive(DblinkConn *conn);
 static void copy_check(DblinkConn *conn);
 static PGresult *read_to_end(DblinkConn *conn);
 static DrainStep skip_copy_data(PGconn *pgconn);
@@ -131,6 +135,25 @@ dbl_remote_reserve_fd(DblinkConn *conn)
 }
 
 /*
+ * Wait for a moment only.  Waiting on the latch takes several system calls to
+ * set up; mostly the remote has an answer sooner than the user an interrupt.
+ */
+static int
+wait_socket_briefly(DblinkConn *conn, int events)
+{
+	struct pollfd pfd = {.fd = PQsocket(conn->pgconn)};
+
+	if (events & WL_SOCKET_READABLE)
+		pfd.events |= POLLIN;
+	if (events & WL_SOCKET_WRITEABLE)
+		pfd.events |= POLLOUT;
+	if (poll(&pfd, 1, BRIEF_MS) <= 0)
+		return 0;
+	return ((pfd.revents & ~POLLOUT) ? WL_SOCKET_READABLE : 0) |
+		((pfd.revents & ~POLLIN) ? WL_SOCKET_WRITEABLE : 0);
+}
+
+/*
  * Wait until the socket has one of "events" (WL_SOCKET_READABLE and so on) or
  * the time is over; -1 waits for ever.  Gives what happened, 0 for a time-out.
  *
@@ -143,10 +166,13 @@ wait_socket(DblinkConn *conn, int events, long timeout_ms, uint32 wait_event)
 	bool		cancel_on_abort = conn->cancel_on_abort;
 	int			happened;
 
-	happened = WaitLatchOrSocket(MyLatch,
-								 WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | events |
-								 (timeout_ms >= 0 ? WL_TIMEOUT : 0),
-								 PQsocket(conn->pgconn), timeout_ms, wait_event);
+	happened = wait_socket_briefly(conn, events);
+	if (happened == 0)
+		happened = WaitLatchOrSocket(MyLatch,
+									 WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | events |
+									 (timeout_ms >= 0 ? WL_TIMEOUT : 0),
+									 PQsocket(conn->pgconn), timeout_ms,
+									 wait_event);
 	if (happened & WL_LATCH_SET)
 		ResetLatch(MyLatch);
 
@@ -490,6 +516,8 @@ dbl_remote_forget(DblinkConn *conn)
 {
 	PQclear(conn->res);
 	conn->res = NULL;
+	PQclear(conn->last_res);
+	conn->last_res = NULL;
 	PQfreemem(conn->notify);
 	conn->notify = NULL;
 	dbl_cancel_close(conn);
@@ -623,16 +651,20 @@ is_partial(const PGresult *res)
 }
 
 /*
- * Get the next result from libpq, waiting for it.  The caller has to give it
- * an owner at once.
+ * Get the next result from libpq, or the next part of one, waiting for it.  It
+ * belongs to the connection, in place of the last.
  *
- * Rows are asked for in parts where that is possible still: it is not if a
- * part of the result was parsed already, as by dblink_is_busy().
+ * Where a result begins, its rows are asked for in parts.  That is not possible
+ * any more if libpq has read some already, as for dblink_is_busy(); then they
+ * come all at once.
  */
-static PGresult *
+static void
 receive(DblinkConn *conn)
 {
-	(void) dbl_set_chunked_rows(conn->pgconn, CHUNK_ROWS);
+	if (!is_partial(conn->res))
+		(void) dbl_set_chunked_rows(conn->pgconn, CHUNK_ROWS);
+	PQclear(conn->res);
+	conn->res = NULL;
 
 	while (PQisBusy(conn->pgconn))
 	{
@@ -648,7 +680,8 @@ receive(DblinkConn *conn)
 				(errcode(ERRCODE_CONNECTION_FAILURE),
 				 errmsg_internal("%s", dbl_err_message(conn))));
 	}
-	return PQgetResult(conn->pgconn);
+	conn->res = PQgetResult(conn->pgconn);
+	copy_check(conn);
 }
 
 /*
@@ -661,17 +694,13 @@ receive(DblinkConn *conn)
 PGresult *
 dbl_remote_next(DblinkConn *conn)
 {
-	bool		last = conn->phase == DBLINK_FETCHING &&
-		conn->res != NULL && !is_partial(conn->res);
-
-	PQclear(conn->res);
-	conn->res = NULL;
-	if (!last)
-		conn->res = receive(conn);
+	if (conn->phase == DBLINK_FETCHING &&
+		conn->res != NULL && !is_partial(conn->res))
+		dbl_remote_forget(conn);
+	else
+		receive(conn);
 	if (conn->res == NULL)
 		end_call(conn);
-	else
-		copy_check(conn);
 	return conn->res;
 }
 
@@ -703,19 +732,20 @@ copy_check(DblinkConn *conn)
 static PGresult *
 read_to_end(DblinkConn *conn)
 {
-	PGresult   *next;
-
-	while ((next = receive(conn)) != NULL)
+	for (;;)
 	{
-		if (conn->res != NULL && PQresultStatus(conn->res) == PGRES_FATAL_ERROR)
-		{
-			PQclear(next);
+		receive(conn);
+		if (conn->res == NULL)
+			break;
+		if (is_partial(conn->res) || (conn->last_res != NULL &&
+									  PQresultStatus(conn->last_res) == PGRES_FATAL_ERROR))
 			continue;
-		}
-		PQclear(conn->res);
-		conn->res = next;
-		copy_check(conn);
+		PQclear(conn->last_res);
+		conn->last_res = conn->res;
+		conn->res = NULL;
 	}
+	conn->res = conn->last_res;
+	conn->last_res = NULL;
 	end_call(conn);
 	return conn->res;
 }
@@ -818,6 +848,26 @@ dbl_remote_is_busy(DblinkConn *conn)
 {
 	PQconsumeInput(conn->pgconn);
 	return PQisBusy(conn->pgconn) != 0;
+}
+
+/*
+ * Is the remote still there, with nothing to say?  Looks at all that has come in,
+ * as the reason why a remote closed the connection stands before the end.
+ */
+bool
+dbl_remote_is_alive(DblinkConn *conn)
+{
+	while (PQstatus(conn->pgconn) == CONNECTION_OK)
+	{
+		struct pollfd pfd = {.fd = PQsocket(conn->pgconn), .events = POLLIN};
+
+		if (poll(&pfd, 1, 0) == 0)
+			return true;
+		CHECK_FOR_INTERRUPTS();
+		if (!PQconsumeInput(conn->pgconn))
+			return false;
+	}
+	return false;
 }
 
 /*
@@ -966,12 +1016,21 @@ dbl_remote_recover(DblinkConn *conn)
 			return true;
 	}
 
+	/* Rows are coming, so the request will hit; nobody needs what is left. */
+	if (conn->kind == DBLINK_ONE_CALL && is_partial(conn->res))
+	{
+		dbl_cancel_send(conn, CANCELLED_MS);
+		return false;
+	}
+
 	for (tries = 0; tries < 2; tries++)
 	{
+		TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+														   CANCELLED_MS);
 		bool		sent = dbl_cancel_send(conn, CANCELLED_MS);
 
 		/* A request still on its way might hit the next statement. */
-		if (drain(conn, false, CANCELLED_MS, false))
+		if (drain(conn, false, time_left(deadline), false))
 			return sent;
 	}
 	return false;

@@ -94,6 +94,7 @@ static void column_begin(DecoderColumn *column, Form_pg_attribute att,
 static void format_check(DblinkConn *conn, PGresult *res);
 static bool depends_on_styles(TupleDesc tupdesc);
 static const char *raw_value(const DblinkRow *row, int column, int *len);
+static inline bool is_plain_ascii(const char *text, int len);
 static Datum receive_value(DblinkDecoder *decoder, DecoderColumn *column,
 						   const char *value, int len);
 static Datum decode_value(DblinkDecoder *decoder, DecoderColumn *column,
@@ -514,6 +515,32 @@ raw_value(const DblinkRow *row, int column, int *len)
 }
 
 /*
+ * Is this plain ASCII text, and so valid in every encoding that a database can
+ * have?  Faster than asking, for the short values that most are.
+ */
+static inline bool
+is_plain_ascii(const char *text, int len)
+{
+	const uint64 high = UINT64CONST(0x8080808080808080);
+	const uint64 ones = UINT64CONST(0x0101010101010101);
+
+	for (; len >= 8; len -= 8, text += 8)
+	{
+		uint64		chunk;
+
+		memcpy(&chunk, text, 8);
+		if (((chunk - ones) | chunk) & high)
+			return false;
+	}
+	for (; len > 0; len--, text++)
+	{
+		if (*text == '\0' || IS_HIGHBIT_SET(*text))
+			return false;
+	}
+	return true;
+}
+
+/*
  * Convert a value with its type's receive function.  Throws 22P03 if that does
  * not use up the value, and what it throws itself.
  */
@@ -562,7 +589,7 @@ decode_value(DblinkDecoder *decoder, DecoderColumn *column,
 		value++;
 		len--;
 	}
-	if (value != NULL)
+	if (value != NULL && !is_plain_ascii(value, len))
 		pg_verify_mbstr(GetDatabaseEncoding(), value, len, false);
 	if (column->receive)
 		return (Datum) 0;

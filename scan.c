@@ -6,8 +6,10 @@
  * The executor materialises a function in FROM, whatever it returns: it reads
  * the whole set before the first row is used.  So the planner is given a custom
  * scan in place of the function scan of dblink(), dblink_fetch() and
- * dblink_get_result(), with the same cost, so that plans stay what they were.
- * The scan evaluates the function's arguments, sends the query, and takes a row
+ * dblink_get_result(), at the same cost.  (What may change is that the planner
+ * puts a Material node on it where a nested loop reads it again: a function scan
+ * keeps its rows anyway, of a custom scan the planner does not know.)  The scan
+ * evaluates the function's arguments, sends the query, and takes a row
  * from the stream (stream.c) whenever the plan asks for one.
  *
  * The rule is: never worse than the function.  Where the two could be told
@@ -199,12 +201,11 @@ static bool
 is_whole_row_used(RelOptInfo *rel, Index rti)
 {
 	Bitmapset  *attrs = NULL;
+	List	   *clauses = list_concat_copy(rel->baserestrictinfo, rel->joininfo);
 	ListCell   *cell;
 
-	if (!bms_is_empty(rel->attr_needed[0 - rel->min_attr]))
-		return true;
 	pull_varattnos((Node *) rel->reltarget->exprs, rti, &attrs);
-	foreach(cell, rel->baserestrictinfo)
+	foreach(cell, clauses)
 		pull_varattnos((Node *) lfirst_node(RestrictInfo, cell)->clause, rti,
 					   &attrs);
 	return bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, attrs);
@@ -223,7 +224,7 @@ is_streamable(RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 	ScannedFunction function;
 
 	if (dbl_streaming == DBLINK_STREAMING_OFF ||
-		rte->rtekind != RTE_FUNCTION || rel->reloptkind != RELOPT_BASEREL ||
+		rte->rtekind != RTE_FUNCTION || !IS_SIMPLE_REL(rel) ||
 		list_length(rte->functions) != 1 || rte->funcordinality ||
 		!bms_is_empty(rel->lateral_relids))
 		return false;
@@ -243,8 +244,7 @@ is_streamable(RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 }
 
 /*
- * Planner hook: replace the path of a function scan.  Its costs stay, so that
- * nothing else in the plan changes.
+ * Planner hook: replace the path of a function scan.  Its costs stay.
  */
 static void
 add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
@@ -346,12 +346,15 @@ collect_params(Node *node, Bitmapset **params)
 }
 
 /*
- * Is "target" in this part of the plan, where nothing reads it more than once?
- * The inner side of a nested loop is read again for each outer row, and so is
- * what a recursive union repeats.
+ * Is "target" in this part of a plan, where nothing reads it more than once?
+ *
+ * The inner side of a nested loop is read again for each outer row, unless rows
+ * are kept there by a Material node of its own, and so is what a recursive union
+ * repeats.  An InitPlan or CTE is run once if nothing outside it is of influence
+ * on it; other subqueries are not.
  */
 static bool
-is_read_once(Plan *plan, Plan *target)
+is_read_once(PlannedStmt *stmt, Plan *plan, Plan *target)
 {
 	List	   *children = NIL;
 	ListCell   *cell;
@@ -360,21 +363,31 @@ is_read_once(Plan *plan, Plan *target)
 		return false;
 	if (plan == target)
 		return true;
-	if (is_read_once(outerPlan(plan), target))
-		return true;
-	if (!IsA(plan, NestLoop) && !IsA(plan, RecursiveUnion) &&
-		is_read_once(innerPlan(plan), target))
-		return true;
 
+	children = lappend(children, outerPlan(plan));
 	if (IsA(plan, Append))
-		children = ((Append *) plan)->appendplans;
+		children = list_concat(children, ((Append *) plan)->appendplans);
 	else if (IsA(plan, MergeAppend))
-		children = ((MergeAppend *) plan)->mergeplans;
+		children = list_concat(children, ((MergeAppend *) plan)->mergeplans);
 	else if (IsA(plan, SubqueryScan))
-		children = list_make1(((SubqueryScan *) plan)->subplan);
+		children = lappend(children, ((SubqueryScan *) plan)->subplan);
+	else if (!IsA(plan, RecursiveUnion) &&
+			 (!IsA(plan, NestLoop) || (IsA(innerPlan(plan), Material) &&
+									   ((NestLoop *) plan)->nestParams == NIL)))
+		children = lappend(children, innerPlan(plan));
+
+	foreach(cell, plan->initPlan)
+	{
+		Plan	   *subplan = list_nth(stmt->subplans,
+									   lfirst_node(SubPlan, cell)->plan_id - 1);
+
+		if (subplan != NULL && bms_is_empty(subplan->extParam))
+			children = lappend(children, subplan);
+	}
+
 	foreach(cell, children)
 	{
-		if (is_read_once(lfirst(cell), target))
+		if (is_read_once(stmt, lfirst(cell), target))
 			return true;
 	}
 	return false;
@@ -390,7 +403,8 @@ rows_are_kept(DblinkScanState *state, EState *estate, int eflags)
 {
 	if (eflags & (EXEC_FLAG_REWIND | EXEC_FLAG_BACKWARD | EXEC_FLAG_MARK))
 		return true;
-	return !is_read_once(estate->es_plannedstmt->planTree,
+	return !is_read_once(estate->es_plannedstmt,
+						 estate->es_plannedstmt->planTree,
 						 state->css.ss.ps.plan);
 }
 

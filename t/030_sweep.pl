@@ -1,0 +1,247 @@
+# The sweep: a dialogue that uses everything dblink can do with a connection is
+# run through a proxy that strikes at one frame of it, once at each frame of
+# both directions, cancel requests included.  Each time every statement ends
+# within its bound, no answer is wrong, the backend lives (unless it was told to
+# end), and nothing is left on either side.
+#
+# The quick run strikes at some of the frames, the full one (DBLINK_SWEEP=full,
+# see script/faults) at each of them, in all combinations of streaming,
+# fail_on_error and TLS.
+
+use strict;
+use warnings;
+use Test::More;
+use Time::HiRes qw(time);
+use PostgreSQL::Test::Utils;
+use DblinkTest;
+use DblinkProxy;
+
+my $full = ($ENV{DBLINK_SWEEP} || '') eq 'full';
+my $password = 'swept-' . join '', map { chr 97 + rand 26 } 1 .. 12;
+
+# The longest that one statement may take: a cancel request may be waited for,
+# then its effect, then the effect of a second one.
+my $bound = 6;
+
+my ($local, $remote) = make_pair(
+	remote => {
+		hba => ['host all swept 127.0.0.1/32 scram-sha-256'],
+		conf => ["password_encryption = 'scram-sha-256'", "log_min_messages = fatal"] },
+	local => { env => module_env(), conf => ["log_min_messages = log"] });
+watch($remote)->run("CREATE ROLE swept LOGIN PASSWORD '$password'");
+my $can_tls = certificate($remote);
+
+my $s = session($local);
+my $sockets = local_fds($s);
+my $proxy = striking_proxy($remote->port);
+my ($points, $passed, $silent) = (0, 0, 0);
+my @bad;
+
+# Makes the server speak TLS, with a certificate that it signed itself.
+sub certificate
+{
+	my $node = shift;
+	my $dir = $node->data_dir;
+	return 0 if system("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
+		  . " -keyout '$dir/server.key' -out '$dir/server.crt' >'$dir/openssl.out' 2>&1") != 0;
+	chmod 0600, "$dir/server.key";
+	unwatch($node);
+	$node->append_conf('postgresql.conf', "ssl = on\n");
+	$node->restart;
+	return 1;
+}
+
+# The dialogue: [ tag, SQL, pattern of the answers that are right when something
+# went wrong ].  An answer in none of the forms is a silent error.  A statement
+# that failed gives no answer, which is always right then.
+sub dialogue
+{
+	my ($tls, $fail) = @_;
+	my $target = lit("host=127.0.0.1 dbname=postgres user=swept password=$password gssencmode=disable"
+		  . " application_name=swept port=" . $proxy->port . ' sslmode=' . ($tls ? 'require' : 'disable'));
+	return (
+		[ connect => "SELECT dblink_connect('w', $target)", qr/^$/ ],
+		[ query => "SELECT count(*) || '/' || coalesce(sum(x), 0) FROM dblink('w', 'SELECT generate_series(1, 5)', $fail) AS t(x int)", qr{^0/0$} ],
+		[ first => "SELECT x FROM dblink('w', 'SELECT * FROM (VALUES (7), (8)) AS v', $fail) AS t(x int) LIMIT 1", qr/^$/ ],
+		[ failing => "SELECT count(*) FROM dblink('w', 'SELECT 1/(2-g) FROM generate_series(1,3) g', false) AS t(x int)", qr/^0$/ ],
+		[ exec => "SELECT dblink_exec('w', 'LISTEN swept', $fail)", qr/^ERROR$/ ],
+		[ send => "SELECT dblink_send_query('w', 'SELECT generate_series(1, 2); SELECT 3')", qr/^0$/ ],
+		[ result => "SELECT count(*) FROM dblink_get_result('w', $fail) AS t(x int)", qr/^0$/ ],
+		[ result2 => "SELECT sum(x) FROM dblink_get_result('w', $fail) AS t(x int)", qr/^$/ ],
+		[ result3 => "SELECT count(*) FROM dblink_get_result('w', $fail) AS t(x int)", qr/^0$/ ],
+		[ busy => "SELECT dblink_is_busy('w')", qr/^[01]$/ ],
+		[ open => "SELECT dblink_open('w', 'cur', 'SELECT generate_series(1, 3)', $fail)", qr/^ERROR$/ ],
+		[ fetch => "SELECT count(*) FROM dblink_fetch('w', 'cur', 2, $fail) AS t(x int)", qr/^0$/ ],
+		[ close => "SELECT dblink_close('w', 'cur', $fail)", qr/^ERROR$/ ],
+		[ notify => "SELECT dblink_exec('w', 'NOTIFY swept, ''x''', $fail)", qr/^ERROR$/ ],
+		[ notified => "SELECT count(*) FROM dblink_get_notify('w')", qr/^0$/ ],
+		[ sleep => "SELECT dblink_send_query('w', 'SELECT pg_sleep(1.5)')", qr/^0$/ ],
+		[ cancel => "SELECT dblink_cancel_query('w')", qr/./ ],
+		[ cancelled => "SELECT count(*) FROM dblink_get_result('w', $fail) AS t(x text)", qr/^[01]$/ ],
+		[ end => "SELECT count(*) FROM dblink_get_result('w', $fail) AS t(x text)", qr/^[01]$/ ],
+		[ binary => "SET dblink.result_format = binary; SELECT sum(x) FROM dblink('w', 'SELECT g, g::text FROM generate_series(1, 3) g', $fail)"
+			  . " AS t(x int, y text); RESET dblink.result_format", qr/^$/ ],
+		[ disconnect => "SELECT dblink_disconnect('w')", qr/^$/ ],
+		[ adhoc => "SELECT sum(x) FROM dblink($target, 'SELECT 4711', $fail) AS t(x int)", qr/^$/ ]);
+}
+
+# Runs the dialogue in one go.  Returns the result, and the answers by tag.
+sub converse
+{
+	my @dialogue = @_;
+	my $r = $s->run(join('', map { "\\echo <$_->[0]>\n\\warn <$_->[0]>\n$_->[1];\n" } @dialogue), 60);
+	my %answers;
+	while ($r->{out} =~ /^<(\w+)>\n((?:(?!<\w+>$).*\n?)*)/mg)
+	{
+		my ($tag, $answer) = ($1, $2);
+		$answer =~ s/\n\z//;
+		$answers{$tag} = $answer;
+	}
+	# all that psql had to say, without what an undisturbed dialogue says
+	my $trouble = $r->{err};
+	$trouble =~ s/^<\w+>\n?//mg;
+	return ($r, \%answers, $trouble);
+}
+
+# One point: strike, and look at everything.
+sub strike
+{
+	my ($name, $dialogue, $clean, $direction, $at, $what, $signal) = @_;
+	my @wrong;
+	$proxy->arm($direction, $at, $what, $s->pid, $signal);
+	my ($r, $answers, $trouble) = converse(@$dialogue);
+	my $report = $proxy->report;
+	my $troubled = $trouble ne $clean->{trouble};
+	$points++;
+	$silent++ if !$troubled;
+
+	push @wrong, sprintf 'hung for %.1f s', $r->{secs} if $r->{hung};
+	# the statements together: one of them may have waited for its bound, or two
+	push @wrong, sprintf 'took %.1f s', $r->{secs} if $r->{secs} > 2 * $bound;
+	push @wrong, "the fault was not made" if !$report->{fired};
+	if ($r->{gone} && $signal eq 'TERM')
+	{
+		# what was told to end has ended, and its remote sessions with it
+		my $pid = $s->pid;
+		poll_until(sub { !-d "/proc/$pid" }, $bound);
+		push @wrong, "backend $pid still runs" if -d "/proc/$pid";
+		$s->quit;
+		$s = session($local);
+	}
+	elsif ($r->{gone})
+	{
+		push @wrong, 'the backend ended';
+	}
+	else
+	{
+		foreach my $step (@$dialogue)
+		{
+			my ($tag, undef, $allowed) = @$step;
+			my $answer = $answers->{$tag};
+			next if defined $answer && $answer eq $clean->{answers}{$tag};
+			push @wrong, "$tag gave nothing" unless defined $answer;
+			push @wrong, "$tag gave \"$answer\"" . ($troubled ? '' : ' without any message')
+			  unless defined $answer && $troubled && ($answer eq '' || $answer =~ $allowed);
+		}
+		push @wrong, unsound($s, $sockets);
+	}
+	$proxy->arm('s', -1, 'none');
+	push @wrong, settled($remote, 'swept') if $what !~ /^(half)?(cut|reset)/ || @wrong;
+	if (@wrong)
+	{
+		push @bad, "$name, $what ($signal) at frame $direction$at: " . join('; ', @wrong) . "\n$r->{err}";
+	}
+	else
+	{
+		$passed++;
+	}
+	return !@wrong;
+}
+
+# What to do at the frames: [ deed, signal, one in so many frames (quick) ].
+# Those that nothing ever releases wait for a deadline: few of them.
+my @deeds = (
+	[ 'cut', 'INT', 2 ],
+	[ 'reset', 'INT', 5 ],
+	[ 'half', 'INT', 3 ],
+	[ 'halfreset', 'INT', 7 ],
+	[ 'remote', 'INT', 5 ],
+	[ 'pause', 'INT', 3 ],
+	[ 'stall', 'TERM', 16 ],
+	[ 'stall', 'INT', 24 ],
+	[ 'halfstall', 'INT', 48 ],
+	[ 'dribble', 'INT', 24 ]);
+
+# Sweeps one variant: streaming, fail_on_error, TLS.
+sub sweep
+{
+	my ($streaming, $fail, $tls, $share) = @_;
+	my $name = "streaming $streaming, fail_on_error $fail, " . ($tls ? 'TLS' : 'no TLS');
+	my @dialogue = dialogue($tls, $fail);
+	unshift @dialogue, [ 'set', "SET dblink.streaming = $streaming", qr/^$/ ];
+	my $before = @bad;
+	my ($points_before, $begun) = ($points, time);
+
+	# without a fault, twice: the answers and messages are the same
+	$proxy->arm('s', -1, 'none');
+	converse(@dialogue);
+	$proxy->arm('s', -1, 'none');
+	my ($r, $answers, $trouble) = converse(@dialogue);
+	my $counted = $proxy->report;
+	my $clean = { answers => $answers, trouble => $trouble };
+	is(join(' ', map { "$_->[0]=$answers->{$_->[0]}" } @dialogue[ 1 .. $#dialogue ]),
+		'connect=OK query=5/15 first=7 failing=0 exec=LISTEN send=1 result=2 result2=3 result3=0 busy=0'
+		  . ' open=OK fetch=2 close=OK notify=NOTIFY notified=1 sleep=1 cancel=OK cancelled='
+		  . ($fail eq 'true' ? '' : 0)
+		  . ' end=0 binary=6 disconnect=OK adhoc=4711',
+		"$name: undisturbed") or diag $r->{err};
+	$sockets = local_fds($s);
+
+	my $n = 0;
+	foreach my $deed (@deeds)
+	{
+		my ($what, $signal, $quick) = @$deed;
+		my $step = $full ? 1 : $quick * $share;
+		foreach my $direction (qw(c s))
+		{
+			# each deed begins at a frame of its own
+			for (my $at = $full ? 0 : $n++ % $step; $at < $counted->{$direction}; $at += $step)
+			{
+				strike($name, \@dialogue, $clean, $direction, $at, $what, $signal);
+				last if @bad >= 10;
+			}
+		}
+		print "# $name: $what ($signal) done, ", $points - $points_before, " points\n";
+	}
+	# cut connections are seen by the remote when it next reads
+	push @bad, "$name: $_" foreach settled($remote, 'swept', 20);
+	is(@bad - $before, 0, "$name: $counted->{c} + $counted->{s} frames, " . ($points - $points_before)
+		  . sprintf(' points in %.0f s', time - $begun));
+	return;
+}
+
+if ($full)
+{
+	foreach my $tls (0, $can_tls ? 1 : ())
+	{
+		foreach my $streaming (qw(off on always))
+		{
+			sweep($streaming, $_, $tls, 1) foreach qw(true false);
+		}
+	}
+}
+else
+{
+	sweep('always', 'true', 0, 1);
+	sweep('off', 'false', 0, 3);
+	sweep('on', 'true', 1, 3) if $can_tls;
+}
+ok($can_tls, 'TLS was tried');
+
+diag $_ foreach @bad;
+cmp_ok($silent, '<', $points / 2, "most faults were noticed ($silent were not)");
+diag "SUMMARY points swept: $points, passed: $passed";
+is($passed, $points, "$points points swept, $passed passed");
+$proxy->stop;
+$s->quit;
+done_testing();

@@ -1,0 +1,415 @@
+# DblinkProxy - a proxy that strikes at one message, and what must hold then.
+#
+# The proxy stands between dblink and a server and takes what passes apart into
+# frames: protocol messages in both directions or, once TLS has begun, TLS
+# records.  It counts the frames of each direction, over all the connections
+# that came since it was armed, cancel requests included.  At the frame it was
+# armed for it strikes once.  One process serves a whole test file; a test
+# gives it orders through a socket, so that a point of a sweep costs no fork.
+#
+# What it can do there:
+#   none       nothing; only count
+#   cut        close both sides
+#   reset      close the side of dblink with a reset
+#   half       let pass half of the frame, then close
+#   halfreset  let pass half of the frame, then reset
+#   stall      let nothing pass any more, and send the signal to the process
+#              every 0.2 s, until dblink closes
+#   halfstall  the same, after half of the frame
+#   pause      hold the frame, send the signal twice in 5 ms, go on after 60 ms
+#   remote     end the server's process (SIGTERM), and let the frame pass
+#   dribble    from this frame on, every byte is a packet of its own
+#
+# It never connects to anything but 127.0.0.1.
+
+package DblinkProxy;
+
+use strict;
+use warnings;
+use Exporter 'import';
+use IO::Select;
+use IO::Socket::INET;
+use POSIX ();
+use Socket qw(AF_UNIX IPPROTO_TCP PF_UNSPEC SOCK_STREAM SOL_SOCKET SO_LINGER TCP_NODELAY);
+use Time::HiRes qw(time);
+use DblinkTest;
+
+our @EXPORT = qw(striking_proxy unsound settled module_env amount);
+
+# ---- what must hold after every fault -------------------------------------
+
+# How many of something to do: the environment's figure, or the quick run's.
+sub amount
+{
+	my ($variable, $quick) = @_;
+	return defined $ENV{$variable} && $ENV{$variable} =~ /^\d+$/ ? $ENV{$variable} : $quick;
+}
+
+# Environment for the local server, if the module was built with a sanitizer
+# that has to be loaded first (script/faults --asan).
+sub module_env
+{
+	return {} unless $ENV{DBLINK_MODULE_PRELOAD};
+	return {
+		LD_PRELOAD => $ENV{DBLINK_MODULE_PRELOAD},
+		ASAN_OPTIONS => $ENV{DBLINK_MODULE_ASAN_OPTIONS}
+		  || 'detect_leaks=0:abort_on_error=1:allocator_may_return_null=1' };
+}
+
+# What is wrong with a session after a fault; nothing if all is well.  The
+# backend is the one it was, its settings are as they were, no connection is
+# left, and it has no more sockets than $sockets.
+sub unsound
+{
+	my ($s, $sockets) = @_;
+	my @wrong;
+	my $r = $s->run("SELECT count(dblink_disconnect(n)) FROM unnest(dblink_get_connections()) n", SLOW);
+	push @wrong, "could not disconnect: $r->{err}" if $r->{errors} || $r->{hung};
+	return @wrong, 'the session hangs' if $r->{hung};
+	$r = $s->run("SELECT pg_backend_pid(), current_setting('datestyle'), current_setting('intervalstyle'),"
+		  . ' dblink_get_connections() IS NULL', SLOW);
+	push @wrong, "the session is not what it was: $r->{out} $r->{err}"
+	  unless $r->{out} eq $s->pid . '|ISO, MDY|postgres|t';
+
+	# a thread that makes a cancel request may hold its own for a moment
+	my $fds;
+	poll_until(sub { $fds = local_fds($s); $fds <= $sockets }, SLOW);
+	push @wrong, "$fds sockets, not $sockets" if $fds != $sockets;
+	return @wrong;
+}
+
+# The server ends up without sessions of this application; else says so.
+sub settled
+{
+	my ($node, $application, $seconds) = @_;
+	my $count;
+	poll_until(sub { $count = remote_count($node, "application_name = '$application'"); $count == 0 }, $seconds || SLOW);
+	return $count ? "$count sessions are left on the remote" : ();
+}
+
+# ---- the handle that a test has ---------------------------------------------
+
+# Starts a proxy to a port of 127.0.0.1.
+sub striking_proxy
+{
+	my $port = shift;
+	my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Proto => 'tcp', Listen => 64)
+	  or die "could not listen: $!";
+	socketpair my $ours, my $theirs, AF_UNIX, SOCK_STREAM, PF_UNSPEC or die "socketpair: $!";
+	my $pid = fork;
+	die "could not fork: $!" unless defined $pid;
+	if (!$pid)
+	{
+		# _exit keeps the test's own clean-up from running here
+		eval { close $ours; _serve($listener, $theirs, $port) };
+		print STDERR "proxy: $@" if $@;
+		POSIX::_exit(0);
+	}
+	my $self = bless { port => $listener->sockport, pid => $pid, control => $ours }, __PACKAGE__;
+	close $theirs;
+	close $listener;
+	$ours->autoflush(1);
+	return $self;
+}
+
+sub port { return $_[0]->{port} }
+
+# Gives an order and returns the answer, a hash.
+sub _order
+{
+	my ($self, $order) = @_;
+	print { $self->{control} } "$order\n";
+	my $answer = readline $self->{control};
+	die "the proxy has ended" unless defined $answer;
+	return { $answer =~ /(\w+)=(\S+)/g };
+}
+
+# Forgets all connections and counts, and waits for frame number $at (from 0)
+# of the direction: s (from the server) or c (from dblink).  $pid and $signal
+# are for stall and pause.
+sub arm
+{
+	my ($self, $direction, $at, $what, $pid, $signal) = @_;
+	return $self->_order(join ' ', 'arm', $direction, $at, $what, $pid || 0, $signal || 'INT');
+}
+
+# Strikes once in about $n frames, by a generator with this seed; 0 = never.
+sub at_random
+{
+	my ($self, $n, $seed) = @_;
+	return $self->_order("random $n $seed");
+}
+
+# Strikes no more, gives back what happened: s, c (frames counted), fired (how
+# often it struck), open (connections that are open), cancels (requests seen).
+sub report { return $_[0]->_order('report') }
+
+# Ends the proxy.
+sub stop
+{
+	my $self = shift;
+	my $pid = delete $self->{pid} or return;
+	local ($?, $!);
+	close $self->{control};
+	kill 'KILL', $pid;
+	waitpid $pid, 0;
+	return;
+}
+
+sub DESTROY { $_[0]->stop; return }
+
+# ---- the process --------------------------------------------------------------
+
+# State of the process: pairs by file number of either socket; what to do.
+my (%pairs, %count, %order);
+
+# Serves orders and connections until the test closes its side.
+sub _serve
+{
+	my ($listener, $control, $port) = @_;
+	$SIG{PIPE} = 'IGNORE';
+	$control->autoflush(1);
+	_reset_counts();
+	while (1)
+	{
+		my $select = IO::Select->new($listener, $control);
+		my $wake = 0.5;
+		my %seen;
+		foreach my $pair (values %pairs)
+		{
+			next if $seen{$pair}++;
+			# a held pair is only watched for its end on dblink's side
+			$select->add($pair->{c});
+			$select->add($pair->{s}) unless $pair->{held};
+			$wake = 0.01 if $pair->{held};
+		}
+		my @ready = $select->can_read($wake);
+		_held();
+		foreach my $socket (@ready)
+		{
+			if ($socket == $control)
+			{
+				my $line = readline $control;
+				return unless defined $line;
+				print $control _obey($line), "\n";
+			}
+			elsif ($socket == $listener)
+			{
+				_accept($listener, $port);
+			}
+			elsif ($pairs{ fileno($socket) || -1 })
+			{
+				_read($pairs{ fileno $socket }, $socket);
+			}
+		}
+	}
+}
+
+# Counts from zero.
+sub _reset_counts
+{
+	%count = (s => 0, c => 0, fired => 0, cancels => 0);
+	%order = (what => 'none', direction => 's', at => -1, pid => 0, signal => 'INT', random => 0);
+	return;
+}
+
+# Follows an order of the test.
+sub _obey
+{
+	my ($verb, @words) = split ' ', shift;
+	if ($verb eq 'arm')
+	{
+		_close($_) foreach values %pairs;
+		_reset_counts();
+		@order{qw(direction at what pid signal)} = @words;
+	}
+	elsif ($verb eq 'random')
+	{
+		_reset_counts();
+		$order{random} = $words[0];
+		srand $words[1];
+	}
+	else
+	{
+		$order{what} = 'none';
+		$order{random} = 0;
+		foreach my $pair (values %pairs) { $pair->{silent} = 1 }
+	}
+	my %open = map { $_ => 1 } values %pairs;
+	return join ' ', (map { "$_=$count{$_}" } sort keys %count), 'open=' . keys %open;
+}
+
+# A new connection of dblink's, and the one to the server that goes with it.
+sub _accept
+{
+	my ($listener, $port) = @_;
+	my $client = $listener->accept or return;
+	my $server = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Proto => 'tcp');
+	if (!$server)
+	{
+		close $client;
+		return;
+	}
+	setsockopt $_, IPPROTO_TCP, TCP_NODELAY, 1 foreach $client, $server;
+	my $pair = { c => $client, s => $server, cbuf => '', sbuf => '', cmode => 'start', smode => 'message' };
+	$pairs{ fileno $_ } = $pair foreach $client, $server;
+	return;
+}
+
+# Closes both sides; with "reset", dblink's side so.
+sub _close
+{
+	my ($pair, $reset) = @_;
+	return if $pair->{closed}++;
+	delete $pairs{ fileno $_ } foreach $pair->{c}, $pair->{s};
+	setsockopt $pair->{c}, SOL_SOCKET, SO_LINGER, pack('ii', 1, 0) if $reset;
+	close $pair->{c};
+	close $pair->{s};
+	return;
+}
+
+# Takes what has come on one side of a pair.
+sub _read
+{
+	my ($pair, $socket) = @_;
+	my $side = $socket == $pair->{c} ? 'c' : 's';
+	my $n = sysread $socket, $pair->{"${side}buf"}, 65536, length $pair->{"${side}buf"};
+	if (!$n)
+	{
+		_close($pair);
+		return;
+	}
+	_forward($pair, $side);
+	return;
+}
+
+# Lets pass the complete frames of one side.
+sub _forward
+{
+	my ($pair, $side) = @_;
+	while (!$pair->{closed} && !$pair->{held})
+	{
+		my $length = _frame_length($pair, $side);
+		return if !$length || length $pair->{"${side}buf"} < $length;
+		my $frame = substr $pair->{"${side}buf"}, 0, $length, '';
+		_understand($pair, $side, $frame);
+		my $at = $count{$side}++;
+		if ($order{random} && rand($order{random}) < 1)
+		{
+			my @deeds = qw(cut reset half halfreset remote dribble);
+			_strike($pair, $side, $frame, $deeds[ rand @deeds ]);
+		}
+		elsif ($order{what} ne 'none' && !$count{fired} && $side eq $order{direction} && $at == $order{at})
+		{
+			_strike($pair, $side, $frame, $order{what});
+		}
+		else
+		{
+			_send($pair, $side, $frame);
+		}
+	}
+	return;
+}
+
+# How long the frame at the buffer's begin is; 0 if that is not known yet.
+sub _frame_length
+{
+	my ($pair, $side) = @_;
+	my $buffer = \$pair->{"${side}buf"};
+	my $mode = $pair->{"${side}mode"};
+	return length $$buffer >= 1 ? 1 : 0 if $mode eq 'byte';
+	return length $$buffer >= 4 ? unpack 'N', $$buffer : 0 if $mode eq 'start';
+	return length $$buffer >= 5 ? 5 + unpack 'n', substr $$buffer, 3, 2 : 0 if $mode eq 'tls';
+	return length $$buffer >= 5 ? 1 + unpack 'N', substr $$buffer, 1, 4 : 0;
+}
+
+# Notes what a frame says about those that follow.
+sub _understand
+{
+	my ($pair, $side, $frame) = @_;
+	my $mode = $pair->{"${side}mode"};
+	if ($mode eq 'start')
+	{
+		my $code = unpack 'N', substr $frame, 4, 4;
+		# requests for TLS and GSSAPI are answered with one byte
+		if ($code == 80877103 || $code == 80877104) { $pair->{smode} = 'byte' }
+		elsif ($code == 80877102)                   { $count{cancels}++ }
+		else                                        { $pair->{cmode} = 'message' }
+	}
+	elsif ($mode eq 'byte')
+	{
+		$pair->{smode} = 'message';
+		@$pair{qw(smode cmode)} = qw(tls tls) if $frame eq 'S';
+	}
+	elsif ($mode eq 'message' && $side eq 's' && $frame =~ /\AK/)
+	{
+		$pair->{remote} = unpack 'N', substr $frame, 5, 4;
+	}
+	return;
+}
+
+# Sends bytes on; byte by byte if so ordered.
+sub _send
+{
+	my ($pair, $side, $bytes) = @_;
+	my $to = $side eq 's' ? $pair->{c} : $pair->{s};
+	if ($pair->{dribble} && length $bytes < 4000)
+	{
+		syswrite $to, $_ foreach split //, $bytes;
+		return;
+	}
+	while (length $bytes)
+	{
+		my $n = syswrite $to, $bytes or return;
+		substr $bytes, 0, $n, '';
+	}
+	return;
+}
+
+# Strikes at this frame.
+sub _strike
+{
+	my ($pair, $side, $frame, $what) = @_;
+	$count{fired}++;
+	_send($pair, $side, substr $frame, 0, int((length($frame) + 1) / 2)) if $what =~ /^half/;
+	if ($what =~ /^(cut|half)$/)              { _close($pair) }
+	elsif ($what =~ /reset$/)                 { _close($pair, 1) }
+	elsif ($what =~ /stall$/)                 { $pair->{held} = 'for ever' }
+	elsif ($what eq 'pause')
+	{
+		kill $order{signal}, $order{pid};
+		select undef, undef, undef, 0.005;
+		kill $order{signal}, $order{pid};
+		@$pair{qw(held until side frame)} = ('a while', time() + 0.06, $side, $frame);
+	}
+	else
+	{
+		kill 'TERM', $pair->{remote} if $what eq 'remote' && $pair->{remote};
+		$pair->{dribble} = 1 if $what eq 'dribble';
+		_send($pair, $side, $frame);
+	}
+	return;
+}
+
+# Looks after the pairs that are held.
+sub _held
+{
+	foreach my $pair (grep { $_->{held} } values %pairs)
+	{
+		if ($pair->{held} eq 'for ever')
+		{
+			next if time() < ($pair->{next} || 0) || $pair->{silent} || !$order{pid};
+			$pair->{next} = time() + 0.2;
+			kill $order{signal}, $order{pid};
+		}
+		elsif (time() >= $pair->{until})
+		{
+			delete $pair->{held};
+			_send($pair, $pair->{side}, $pair->{frame});
+			_forward($pair, $_) foreach qw(c s);
+		}
+	}
+	return;
+}
+
+1;
