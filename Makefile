@@ -8,9 +8,13 @@ OBJS = \
 	cancel.o \
 	connection.o \
 	dblink.o \
+	decode.o \
 	error.o \
+	establish.o \
 	option.o \
+	planner.o \
 	readonly.o \
+	recover.o \
 	remote.o \
 	result.o \
 	scan.o \

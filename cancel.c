@@ -26,7 +26,6 @@
 
 #include "port/atomics.h"
 #include "storage/latch.h"
-#include "utils/timestamp.h"
 
 /* How long dblink_cancel_query() waits. */
 #define CANCEL_QUERY_MS	30000

@@ -177,7 +177,7 @@ dbl_conn_get_or_open(const char *name_or_source)
 		return conn;
 
 	conn = conn_new(DBLINK_ONE_CALL);
-	dbl_remote_reserve_fd(conn);
+	dbl_est_reserve_fd(conn);
 	if (dbl_keep_connections > 0)
 		conn->conninfo = MemoryContextStrdup(TopMemoryContext, conninfo);
 	conn->userid = GetUserId();
@@ -209,7 +209,7 @@ dbl_conn_open(const char *name, const char *source)
 	dbl_sec_options_check(conninfo);
 
 	conn = conn_new(name ? DBLINK_NAMED : DBLINK_UNNAMED);
-	dbl_remote_reserve_fd(conn);
+	dbl_est_reserve_fd(conn);
 	if (name != NULL)
 		register_name(conn, name);
 	conn_connect(conn, conninfo);
@@ -244,7 +244,7 @@ conn_new(DblinkConnKind kind)
 static void
 conn_connect(DblinkConn *conn, const char *conninfo)
 {
-	dbl_remote_connect(conn, conninfo);
+	dbl_est_connect(conn, conninfo);
 	dbl_sec_password_used_check(conn);
 	dbl_remote_set_encoding(conn);
 	conn->open = true;
@@ -473,7 +473,7 @@ dbl_conn_abandon(DblinkConn *conn)
 	if (conn->stream != NULL)
 		dbl_stream_lose(conn->stream);
 	if (usable && conn->phase != DBLINK_IDLE)
-		usable = dbl_remote_recover(conn);
+		usable = dbl_recover(conn);
 	dbl_remote_forget(conn);
 
 	if (usable && conn->kind != DBLINK_ONE_CALL)

@@ -137,7 +137,7 @@ _PG_init(void)
 	define_settings();
 	dbl_wait_events_init(&dbl_wait_events);
 	dbl_conn_init();
-	dbl_scan_init();
+	dbl_plan_init();
 }
 
 /*

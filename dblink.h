@@ -9,22 +9,29 @@
  *	connection.c	which connections there are: open, find, close, clean up
  *	option.c		foreign server and user mapping to conninfo; the validator
  *	security.c		who may connect as whom
- *	remote.c		talking to the remote: connect, send, receive, recover
+ *	establish.c		establishing a connection to a remote server
+ *	remote.c		talking on it: send, receive, wait
+ *	recover.c		making it usable again after a failed call
  *	cancel.c		cancel requests
- *	result.c		remote rows to Datums, and into a tuplestore
+ *	result.c		a query's answer, into a tuplestore
+ *	decode.c		remote rows to Datums
  *	stream.c		a result that is read row by row, and can be set aside
- *	scan.c			the streaming scan: planner hook and custom scan
+ *	planner.c		the streaming scan in the planner
+ *	scan.c			the streaming scan in the executor
  *	readonly.c		does SQL text do nothing but read?
  *	error.c			remote errors to local ones
  *	sqlbuild.c		dblink_get_pkey, dblink_build_sql_*; knows no libpq
  *	compat.h		differences between PostgreSQL majors and libpq versions
  *
- * Calls go one way:
+ * Calls go one way, from the left to the right; error.c is called by all:
  *
- *	dblink.c, scan.c -> connection.c -> security.c -> option.c -> error.c
- *	   |                  |-----------> stream.c -> result.c
- *	   |                  |-----------> remote.c -> cancel.c, option.c -> error.c
- *	   |---------------> stream.c, result.c -> remote.c, readonly.c -> error.c
+ *	dblink.c -> connection.c -> security.c -> option.c
+ *	   |           |---------> establish.c -> remote.c, option.c
+ *	   |           |---------> recover.c -> cancel.c, remote.c
+ *	   |           `---------> stream.c -> decode.c, remote.c
+ *	   |---------> result.c -> decode.c, remote.c, readonly.c
+ *	   `---------> cancel.c
+ *	planner.c -> scan.c -> connection.c, stream.c, result.c
  *	sqlbuild.c -> core only
  *
  * Who owns what.  Every PGconn, PGresult, PGnotify and reserved file descriptor
@@ -44,7 +51,7 @@
  *						reads them after we return.
  *	"dblink scan"		of a custom scan: arguments, the stream, kept rows.
  *	"dblink stream"		of a stream, child of the above: decoder, spool.
- *	"dblink row"		one row's Datums; reset before each row (result.c).
+ *	"dblink row"		one row's Datums; reset before each row (decode.c).
  *
  * Endings of names: _find gives NULL if there is none, _get throws, _open makes,
  * _close ends, _check throws and changes nothing, _is_ never throws.
@@ -60,6 +67,8 @@
 #include "lib/ilist.h"
 #include "lib/stringinfo.h"
 #include "nodes/execnodes.h"
+#include "nodes/extensible.h"
+#include "utils/timestamp.h"
 
 /* What kind of connection it is: how it is named, and how long it lives. */
 typedef enum DblinkConnKind
@@ -81,7 +90,7 @@ typedef enum DblinkPhase
 
 typedef struct DblinkCancel DblinkCancel;	/* a cancel request, cancel.c */
 typedef struct DblinkStream DblinkStream;	/* rows on demand, stream.c */
-typedef struct DblinkDecoder DblinkDecoder; /* rows to Datums, result.c */
+typedef struct DblinkDecoder DblinkDecoder; /* rows to Datums, decode.c */
 
 /*
  * One connection to a remote server.
@@ -168,6 +177,15 @@ typedef struct DblinkQuery
 	const char *cursor;			/* the cursor that is fetched from, or NULL */
 } DblinkQuery;
 
+/* The functions that a custom scan can take the place of. */
+typedef enum DblinkScanned
+{
+	DBLINK_SCAN_NONE,
+	DBLINK_SCAN_RECORD,			/* dblink() */
+	DBLINK_SCAN_FETCH,			/* dblink_fetch() */
+	DBLINK_SCAN_GET_RESULT		/* dblink_get_result() */
+} DblinkScanned;
+
 /* Values of dblink.streaming. */
 typedef enum DblinkStreaming
 {
@@ -189,6 +207,15 @@ typedef enum DblinkResultFormat
 	DBLINK_FORMAT_TEXT,
 	DBLINK_FORMAT_BINARY		/* where it is safe */
 } DblinkResultFormat;
+
+/*
+ * Milliseconds from now to a deadline, 0 if it has passed.
+ */
+static inline long
+dbl_time_left(TimestampTz deadline)
+{
+	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+}
 
 /* dblink.c */
 extern int	dbl_result_format;
@@ -247,9 +274,15 @@ extern void dbl_sec_password_given_check(const char *conninfo);
 extern void dbl_sec_options_check(const char *conninfo);
 extern void dbl_sec_password_used_check(DblinkConn *conn);
 
+/* establish.c */
+extern void dbl_est_reserve_fd(DblinkConn *conn);
+extern void dbl_est_connect(DblinkConn *conn, const char *conninfo);
+
 /* remote.c */
-extern void dbl_remote_reserve_fd(DblinkConn *conn);
-extern void dbl_remote_connect(DblinkConn *conn, const char *conninfo);
+extern int	dbl_remote_wait(DblinkConn *conn, int events, long timeout_ms,
+							uint32 wait_event);
+extern DblinkResultKind dbl_remote_kind(const PGresult *res);
+extern bool dbl_remote_is_partial(const PGresult *res);
 extern void dbl_remote_set_encoding(DblinkConn *conn);
 extern void dbl_remote_disconnect(DblinkConn *conn);
 extern bool dbl_remote_send(DblinkConn *conn, const char *sql);
@@ -265,8 +298,10 @@ extern bool dbl_remote_is_this_server(DblinkConn *conn);
 extern bool dbl_remote_is_alive(DblinkConn *conn);
 extern bool dbl_remote_is_busy(DblinkConn *conn);
 extern PGnotify *dbl_remote_next_notify(DblinkConn *conn);
-extern bool dbl_remote_recover(DblinkConn *conn);
 extern void dbl_remote_forget(DblinkConn *conn);
+
+/* recover.c */
+extern bool dbl_recover(DblinkConn *conn);
 
 /* cancel.c */
 extern bool dbl_cancel_send(DblinkConn *conn, int timeout_ms);
@@ -277,18 +312,19 @@ extern void dbl_cancel_close(DblinkConn *conn);
 extern void dbl_res_begin(FunctionCallInfo fcinfo);
 extern void dbl_res_materialize(FunctionCallInfo fcinfo,
 								const DblinkQuery *query);
-
 extern bool dbl_res_send(const DblinkQuery *query, const char *sql,
 						 TupleDesc tupdesc);
 extern TupleDesc dbl_res_expected(FunctionCallInfo fcinfo);
-extern DblinkResultKind dbl_res_kind(const PGresult *res);
-extern DblinkDecoder *dbl_res_decoder_begin(DblinkConn *conn, PGresult *res,
-											TupleDesc tupdesc);
-extern void dbl_res_decoder_end(DblinkDecoder *decoder);
-extern void dbl_res_decode(DblinkDecoder *decoder, DblinkConn *conn,
-						   const DblinkRow *row, Datum **values, bool **nulls);
-extern int	dbl_res_mimic(DblinkDecoder *decoder);
-extern void dbl_res_mimic_end(int guc_level);
+
+/* decode.c */
+extern bool dbl_dec_is_binary_safe(TupleDesc tupdesc);
+extern DblinkDecoder *dbl_dec_begin(DblinkConn *conn, PGresult *res,
+									TupleDesc tupdesc);
+extern void dbl_dec_end(DblinkDecoder *decoder);
+extern void dbl_dec_row(DblinkDecoder *decoder, DblinkConn *conn,
+						const DblinkRow *row, Datum **values, bool **nulls);
+extern int	dbl_dec_mimic(DblinkDecoder *decoder);
+extern void dbl_dec_mimic_end(int guc_level);
 
 /* stream.c */
 extern DblinkStream *dbl_stream_begin(const DblinkQuery *query,
@@ -305,8 +341,14 @@ extern DblinkConn *dbl_stream_conn(DblinkStream *stream);
 /* readonly.c */
 extern bool dbl_sql_only_reads(const char *sql);
 
+/* planner.c */
+extern void dbl_plan_init(void);
+extern DblinkScanned dbl_plan_scanned(Oid funcid);
+extern bool dbl_plan_is_read_once(PlannedStmt *stmt, Plan *plan, Plan *target);
+
 /* scan.c */
-extern void dbl_scan_init(void);
+extern const CustomScanMethods dbl_scan_methods;
+
 
 /* error.c */
 extern void dbl_err_fill(DblinkError *error, DblinkConn *conn);

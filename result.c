@@ -1,18 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * result.c
- *	  Remote rows to Datums, and into a tuplestore.
+ *	  The answer to a query, into a tuplestore.
  *
- * The decoder turns one remote row into Datums: it is begun for the columns of
- * a tuple descriptor, with the input functions looked up once, and knows
- * nothing of where rows go.  The sink collects what the decoder made in a
- * tuplestore, for a function that the executor materialises.  Rows go straight
- * from libpq, which hands them out in small parts, into the tuplestore: memory
- * is flat however many there are.
+ * For a function that the executor materialises: the sink collects what the
+ * decoder (decode.c) made of remote rows.  Rows go straight from libpq, which
+ * hands them out in small parts, into the tuplestore: memory is flat however
+ * many there are.
  *
- * Memory: a row's Datums live in the decoder's row context, which is reset for
- * each row.  The tuplestore and its tuple descriptor are made in the per-query
- * context, where the executor wants them.  PGresults belong to the connection.
+ * Memory: the tuplestore and its tuple descriptor are made in the per-query
+ * context, where the executor wants them.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,57 +17,9 @@
 
 #include "dblink.h"
 
-#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
-#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
-#include "utils/memutils.h"
-
-/*
- * How a type is decoded when its values come in binary.
- *
- * On this list are types that all servers have under the same OID, in the same
- * format, and whose receive function does with a value just what the input
- * function does with its text.  Where the binary format of a type is its text,
- * the input function is used: receive functions take text to be in the encoding
- * of this session's client, and the remote's is in that of the database.  For
- * the same reason arrays of them are not on the list.
- */
-typedef enum BinaryForm
-{
-	BINARY_UNSAFE,
-	BINARY_TEXT,				/* it is text */
-	BINARY_VERSIONED_TEXT,		/* it is text after a byte for a version */
-	BINARY_OWN					/* for the type's receive function */
-} BinaryForm;
-
-/* How to convert a column. */
-typedef struct DecoderColumn
-{
-	FmgrInfo	convert;		/* the type's input or receive function */
-	Oid			ioparam;
-	int32		typmod;
-	bool		receive;		/* convert is a receive function */
-	bool		skip_version;	/* a version byte stands before the text */
-	bool		dropped;		/* of the row type: always NULL */
-} DecoderColumn;
-
-/* Converts the rows of one result. */
-struct DblinkDecoder
-{
-	TupleDesc	tupdesc;
-	DecoderColumn *columns;		/* natts of them, as the two that follow */
-	Datum	   *values;
-	bool	   *nulls;
-	MemoryContext row_context;	/* of what values point to */
-	const char *styles[2];		/* the remote's DateStyle and IntervalStyle
-								 * where a conversion depends on them and they
-								 * differ from ours, else NULL */
-	uint64		row;			/* number of the current row, from 1 */
-	int			column;			/* index of the current column */
-};
 
 /* Collects the rows of a call. */
 typedef struct Sink
@@ -83,24 +32,7 @@ typedef struct Sink
 	int			guc_level;		/* nest level of the remote's styles, or -1 */
 } Sink;
 
-/* The settings of the remote session that its text depends on. */
-static const char *const style_names[] = {"DateStyle", "IntervalStyle"};
-
-static BinaryForm binary_form(Oid type);
-static bool is_binary_safe(TupleDesc tupdesc);
 static bool are_types_equal(PGresult *description, TupleDesc tupdesc);
-static void column_begin(DecoderColumn *column, Form_pg_attribute att,
-						 bool binary);
-static void format_check(DblinkConn *conn, PGresult *res);
-static bool depends_on_styles(TupleDesc tupdesc);
-static const char *raw_value(const DblinkRow *row, int column, int *len);
-static inline bool is_plain_ascii(const char *text, int len);
-static Datum receive_value(DblinkDecoder *decoder, DecoderColumn *column,
-						   const char *value, int len);
-static Datum decode_value(DblinkDecoder *decoder, DecoderColumn *column,
-						  const DblinkRow *row, bool *isnull);
-static void conversion_context(void *arg);
-static void column_count_check(PGresult *res, TupleDesc tupdesc);
 static TupleDesc result_tupdesc(FunctionCallInfo fcinfo);
 static void sink_clear(Sink *sink);
 static void sink_begin_rows(Sink *sink, PGresult *res);
@@ -108,76 +40,6 @@ static void sink_rows(Sink *sink, PGresult *res);
 static void sink_end_rows(Sink *sink);
 static void sink_command(Sink *sink, PGresult *res);
 static void sink_return(Sink *sink);
-
-/*
- * What a result, or part of one, means.
- */
-DblinkResultKind
-dbl_res_kind(const PGresult *res)
-{
-	switch (PQresultStatus(res))
-	{
-		DBLINK_CASE_PARTIAL_ROWS:
-			return DBLINK_ROWS;
-		case PGRES_TUPLES_OK:
-			return DBLINK_LAST_ROWS;
-		case PGRES_COMMAND_OK:
-			return DBLINK_COMMAND;
-		case PGRES_EMPTY_QUERY:
-		case PGRES_BAD_RESPONSE:
-		case PGRES_NONFATAL_ERROR:
-		case PGRES_FATAL_ERROR:
-		case PGRES_PIPELINE_SYNC:
-		case PGRES_PIPELINE_ABORTED:
-		case PGRES_COPY_OUT:
-		case PGRES_COPY_IN:
-		case PGRES_COPY_BOTH:
-			break;
-	}
-	return DBLINK_FAILURE;
-}
-
-/*
- * Can the conversion of some column depend on the date styles?  It does for
- * dates and intervals, and may for whatever is not known here: arrays, composite
- * types, domains with checks, and types of users.
- *
- * COMPAT: stock takes on the styles whatever the columns are; so it refuses even
- * an integer from a remote whose style is nonsense.
- */
-static bool
-depends_on_styles(TupleDesc tupdesc)
-{
-	int			i;
-
-	for (i = 0; i < tupdesc->natts; i++)
-	{
-		switch (TupleDescAttr(tupdesc, i)->atttypid)
-		{
-			case BOOLOID:
-			case BYTEAOID:
-			case CHAROID:
-			case NAMEOID:
-			case INT8OID:
-			case INT2OID:
-			case INT4OID:
-			case TEXTOID:
-			case OIDOID:
-			case JSONOID:
-			case JSONBOID:
-			case FLOAT4OID:
-			case FLOAT8OID:
-			case BPCHAROID:
-			case VARCHAROID:
-			case NUMERICOID:
-			case UUIDOID:
-				break;
-			default:
-				return true;
-		}
-	}
-	return false;
-}
 
 /*
  * Begin to return a set, empty so far.  Throws 0A000 if the caller can't take
@@ -200,102 +62,6 @@ dbl_res_begin(FunctionCallInfo fcinfo)
 	rsinfo->returnMode = SFRM_Materialize;
 	rsinfo->setResult = NULL;
 	rsinfo->setDesc = NULL;
-}
-
-/*
- * Throw 42804 if the remote's columns are not as many as the caller's.
- */
-static void
-column_count_check(PGresult *res, TupleDesc tupdesc)
-{
-	int			remote = PQnfields(res);
-	int			local = tupdesc->natts;
-
-	if (remote == local)
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 errmsg("remote query result rowtype does not match the specified FROM clause rowtype"),
-			 errdetail("The remote query returns %d %s, but the column definition list has %d.",
-					   remote, remote == 1 ? "column" : "columns", local)));
-}
-
-/*
- * How are values of this type decoded when they come in binary?
- */
-static BinaryForm
-binary_form(Oid type)
-{
-	switch (type)
-	{
-		case TEXTOID:
-		case VARCHAROID:
-		case BPCHAROID:
-		case NAMEOID:
-		case JSONOID:
-			return BINARY_TEXT;
-		case JSONBOID:
-			return BINARY_VERSIONED_TEXT;
-		case BOOLOID:
-		case BYTEAOID:
-		case CHAROID:
-		case INT2OID:
-		case INT4OID:
-		case INT8OID:
-		case OIDOID:
-		case FLOAT4OID:
-		case FLOAT8OID:
-		case NUMERICOID:
-		case DATEOID:
-		case TIMEOID:
-		case TIMETZOID:
-		case TIMESTAMPOID:
-		case TIMESTAMPTZOID:
-		case INTERVALOID:
-		case UUIDOID:
-		case INETOID:
-		case CIDROID:
-		case MACADDROID:
-		case MACADDR8OID:
-		case BITOID:
-		case VARBITOID:
-		case BOOLARRAYOID:
-		case BYTEAARRAYOID:
-		case INT2ARRAYOID:
-		case INT4ARRAYOID:
-		case INT8ARRAYOID:
-		case OIDARRAYOID:
-		case FLOAT4ARRAYOID:
-		case FLOAT8ARRAYOID:
-		case NUMERICARRAYOID:
-		case DATEARRAYOID:
-		case TIMEARRAYOID:
-		case TIMESTAMPARRAYOID:
-		case TIMESTAMPTZARRAYOID:
-		case INTERVALARRAYOID:
-		case UUIDARRAYOID:
-			return BINARY_OWN;
-		default:
-			return BINARY_UNSAFE;
-	}
-}
-
-/*
- * Are all columns of a row type safe to be had in binary?
- */
-static bool
-is_binary_safe(TupleDesc tupdesc)
-{
-	int			i;
-
-	for (i = 0; i < tupdesc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(tupdesc, i);
-
-		if (att->attisdropped || binary_form(att->atttypid) == BINARY_UNSAFE)
-			return false;
-	}
-	return true;
 }
 
 /*
@@ -331,7 +97,7 @@ dbl_res_send(const DblinkQuery *query, const char *sql, TupleDesc tupdesc)
 	PGresult   *description;
 
 	if (dbl_result_format != DBLINK_FORMAT_BINARY || tupdesc == NULL ||
-		!is_binary_safe(tupdesc) || !dbl_sql_only_reads(sql) ||
+		!dbl_dec_is_binary_safe(tupdesc) || !dbl_sql_only_reads(sql) ||
 		PQtransactionStatus(query->conn->pgconn) == PQTRANS_ACTIVE)
 	{
 		dbl_remote_send_query(query->conn, sql);
@@ -347,299 +113,6 @@ dbl_res_send(const DblinkQuery *query, const char *sql, TupleDesc tupdesc)
 	dbl_remote_send_prepared(query->conn,
 							 are_types_equal(description, tupdesc));
 	return true;
-}
-
-/*
- * Choose how to convert a column, which comes in text or in binary.
- */
-static void
-column_begin(DecoderColumn *column, Form_pg_attribute att, bool binary)
-{
-	BinaryForm	form = binary ? binary_form(att->atttypid) : BINARY_TEXT;
-	Oid			function;
-
-	column->dropped = att->attisdropped;
-	if (column->dropped)
-		return;
-	column->typmod = att->atttypmod;
-	column->receive = form == BINARY_OWN;
-	column->skip_version = form == BINARY_VERSIONED_TEXT;
-	if (column->receive)
-		getTypeBinaryInputInfo(att->atttypid, &function, &column->ioparam);
-	else
-		getTypeInputInfo(att->atttypid, &function, &column->ioparam);
-	fmgr_info(function, &column->convert);
-}
-
-/*
- * Throw 08P01 if the remote sends a column in binary that was not asked for in
- * that format, as FETCH does from a binary cursor.  Unless that is the same as
- * its text, it would be misread.
- */
-static void
-format_check(DblinkConn *conn, PGresult *res)
-{
-	int			i;
-
-	for (i = 0; i < PQnfields(res) && !conn->binary; i++)
-	{
-		if (PQfformat(res, i) != 0 &&
-			binary_form(PQftype(res, i)) != BINARY_TEXT)
-			ereport(ERROR,
-					(errcode(ERRCODE_PROTOCOL_VIOLATION),
-					 errmsg("remote server sent a column in binary format, but text was asked for")));
-	}
-}
-
-/*
- * Begin to decode a result whose first part is "res".  Everything is allocated
- * in the current memory context; tupdesc has to live as long.
- *
- * Throws 42804 if the remote's columns are not as many as tupdesc's.
- */
-DblinkDecoder *
-dbl_res_decoder_begin(DblinkConn *conn, PGresult *res, TupleDesc tupdesc)
-{
-	DblinkDecoder *decoder;
-	bool		styled = !conn->binary && depends_on_styles(tupdesc);
-	int			i;
-
-	column_count_check(res, tupdesc);
-	format_check(conn, res);
-
-	decoder = palloc0(sizeof(DblinkDecoder));
-	decoder->tupdesc = tupdesc;
-	decoder->columns = palloc0(tupdesc->natts * sizeof(DecoderColumn));
-	decoder->values = palloc0(tupdesc->natts * sizeof(Datum));
-	decoder->nulls = palloc0(tupdesc->natts * sizeof(bool));
-	decoder->row_context = AllocSetContextCreate(CurrentMemoryContext,
-												 "dblink row",
-												 ALLOCSET_DEFAULT_SIZES);
-	for (i = 0; i < tupdesc->natts; i++)
-		column_begin(&decoder->columns[i], TupleDescAttr(tupdesc, i),
-					 conn->binary && PQfformat(res, i) != 0);
-
-	for (i = 0; styled && i < lengthof(style_names); i++)
-	{
-		const char *remote = PQparameterStatus(conn->pgconn, style_names[i]);
-
-		if (remote != NULL &&
-			strcmp(remote, GetConfigOption(style_names[i], false, false)) != 0)
-			decoder->styles[i] = pstrdup(remote);
-	}
-	return decoder;
-}
-
-/*
- * Free a decoder's memory.
- */
-void
-dbl_res_decoder_end(DblinkDecoder *decoder)
-{
-	MemoryContextDelete(decoder->row_context);
-}
-
-/*
- * Take on the remote session's date styles, if conversions depend on them and
- * they differ from ours.  Gives the GUC nest level for dbl_res_mimic_end(), -1
- * if there was nothing to do.  An error undoes it, with everything else of its
- * transaction.  Throws 22023 if the remote's style is nonsense.
- */
-int
-dbl_res_mimic(DblinkDecoder *decoder)
-{
-	int			guc_level = -1;
-	int			i;
-
-	for (i = 0; i < lengthof(style_names); i++)
-	{
-		if (decoder->styles[i] == NULL)
-			continue;
-		if (guc_level < 0)
-			guc_level = NewGUCNestLevel();
-		(void) set_config_option(style_names[i], decoder->styles[i],
-								 PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-	}
-	return guc_level;
-}
-
-/*
- * Back to our own styles.
- */
-void
-dbl_res_mimic_end(int guc_level)
-{
-	if (guc_level >= 0)
-		AtEOXact_GUC(true, guc_level);
-}
-
-/*
- * Error context: which column of which row could not be converted.  A notice
- * or warning from within a conversion is passed as it is.
- */
-static void
-conversion_context(void *arg)
-{
-	DblinkDecoder *decoder = arg;
-	Form_pg_attribute att = TupleDescAttr(decoder->tupdesc, decoder->column);
-	int			category = ERRCODE_TO_CATEGORY(geterrcode());
-
-	if (category == ERRCODE_SUCCESSFUL_COMPLETION ||
-		category == ERRCODE_WARNING)
-		return;
-	errcontext("column \"%s\" (%d) of row " UINT64_FORMAT " of the remote result",
-			   NameStr(att->attname), decoder->column + 1, decoder->row);
-}
-
-/*
- * A value as it came from the remote, ended by a NUL that *len does not count;
- * NULL for a null.
- */
-static const char *
-raw_value(const DblinkRow *row, int column, int *len)
-{
-	bytea	   *spooled;
-
-	if (row->res != NULL)
-	{
-		*len = PQgetlength(row->res, row->number, column);
-		return PQgetisnull(row->res, row->number, column) ? NULL :
-			PQgetvalue(row->res, row->number, column);
-	}
-	if (row->spooled_nulls[column])
-		return NULL;
-	spooled = DatumGetByteaPP(row->spooled[column]);
-	*len = VARSIZE_ANY_EXHDR(spooled) - 1;
-	return VARDATA_ANY(spooled);
-}
-
-/*
- * Is this plain ASCII text, and so valid in every encoding that a database can
- * have?  Faster than asking, for the short values that most are.
- */
-static inline bool
-is_plain_ascii(const char *text, int len)
-{
-	const uint64 high = UINT64CONST(0x8080808080808080);
-	const uint64 ones = UINT64CONST(0x0101010101010101);
-
-	for (; len >= 8; len -= 8, text += 8)
-	{
-		uint64		chunk;
-
-		memcpy(&chunk, text, 8);
-		if (((chunk - ones) | chunk) & high)
-			return false;
-	}
-	for (; len > 0; len--, text++)
-	{
-		if (*text == '\0' || IS_HIGHBIT_SET(*text))
-			return false;
-	}
-	return true;
-}
-
-/*
- * Convert a value with its type's receive function.  Throws 22P03 if that does
- * not use up the value, and what it throws itself.
- */
-static Datum
-receive_value(DblinkDecoder *decoder, DecoderColumn *column,
-			  const char *value, int len)
-{
-	StringInfoData buf;
-	Datum		result;
-
-	buf.data = unconstify(char *, value);
-	buf.len = len;
-	buf.maxlen = len + 1;
-	buf.cursor = 0;
-	result = ReceiveFunctionCall(&column->convert, &buf, column->ioparam,
-								 column->typmod);
-	if (buf.cursor != buf.len)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
-				 errmsg("incorrect binary data format")));
-	return result;
-}
-
-/*
- * Convert the current column of a row.
- *
- * The remote promised to send text in the database's encoding, but a user can
- * change its mind, and it may lie.  Throws 22021 if the bytes are not valid, and
- * what the type's input function throws.
- *
- * The input function is called for a null too: a domain may not like it.
- */
-static Datum
-decode_value(DblinkDecoder *decoder, DecoderColumn *column,
-			 const DblinkRow *row, bool *isnull)
-{
-	int			len;
-	const char *value = raw_value(row, decoder->column, &len);
-
-	*isnull = value == NULL;
-	if (value != NULL && column->receive)
-		return receive_value(decoder, column, value, len);
-
-	if (value != NULL && column->skip_version && len > 0)
-	{
-		value++;
-		len--;
-	}
-	if (value != NULL && !is_plain_ascii(value, len))
-		pg_verify_mbstr(GetDatabaseEncoding(), value, len, false);
-	if (column->receive)
-		return (Datum) 0;
-	return InputFunctionCall(&column->convert, unconstify(char *, value),
-							 column->ioparam, column->typmod);
-}
-
-/*
- * Convert a row.  *values and *nulls are valid until the next row.
- *
- * The connection that it came from, if that is still in use for it, may not be
- * used meanwhile by a type's input function or a domain's check.
- */
-void
-dbl_res_decode(DblinkDecoder *decoder, DblinkConn *conn, const DblinkRow *row,
-			   Datum **values, bool **nulls)
-{
-	ErrorContextCallback context;
-	MemoryContext caller_context;
-
-	MemoryContextReset(decoder->row_context);
-	caller_context = MemoryContextSwitchTo(decoder->row_context);
-	context.callback = conversion_context;
-	context.arg = decoder;
-	context.previous = error_context_stack;
-	error_context_stack = &context;
-	if (conn != NULL)
-		conn->converting = true;
-
-	decoder->row++;
-	for (decoder->column = 0;
-		 decoder->column < decoder->tupdesc->natts;
-		 decoder->column++)
-	{
-		DecoderColumn *column = &decoder->columns[decoder->column];
-
-		if (column->dropped)
-			decoder->nulls[decoder->column] = true;
-		else
-			decoder->values[decoder->column] =
-				decode_value(decoder, column, row,
-							 &decoder->nulls[decoder->column]);
-	}
-
-	if (conn != NULL)
-		conn->converting = false;
-	error_context_stack = context.previous;
-	MemoryContextSwitchTo(caller_context);
-	*values = decoder->values;
-	*nulls = decoder->nulls;
 }
 
 /*
@@ -714,8 +187,8 @@ static void
 sink_begin_rows(Sink *sink, PGresult *res)
 {
 	sink->tupdesc = result_tupdesc(sink->fcinfo);
-	sink->decoder = dbl_res_decoder_begin(sink->query->conn, res, sink->tupdesc);
-	sink->guc_level = dbl_res_mimic(sink->decoder);
+	sink->decoder = dbl_dec_begin(sink->query->conn, res, sink->tupdesc);
+	sink->guc_level = dbl_dec_mimic(sink->decoder);
 	sink_clear(sink);
 }
 
@@ -736,7 +209,7 @@ sink_rows(Sink *sink, PGresult *res)
 		Datum	   *values;
 		bool	   *nulls;
 
-		dbl_res_decode(sink->decoder, sink->query->conn, &row, &values, &nulls);
+		dbl_dec_row(sink->decoder, sink->query->conn, &row, &values, &nulls);
 		tuplestore_putvalues(sink->store, sink->tupdesc, values, nulls);
 	}
 }
@@ -749,8 +222,8 @@ sink_end_rows(Sink *sink)
 {
 	if (sink->decoder == NULL)
 		return;
-	dbl_res_mimic_end(sink->guc_level);
-	dbl_res_decoder_end(sink->decoder);
+	dbl_dec_mimic_end(sink->guc_level);
+	dbl_dec_end(sink->decoder);
 	sink->decoder = NULL;
 }
 
@@ -810,7 +283,7 @@ dbl_res_materialize(FunctionCallInfo fcinfo, const DblinkQuery *query)
 
 	while ((res = dbl_remote_next(query->conn)) != NULL)
 	{
-		switch (dbl_res_kind(res))
+		switch (dbl_remote_kind(res))
 		{
 			case DBLINK_ROWS:
 				sink_rows(&sink, res);

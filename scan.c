@@ -1,22 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * scan.c
- *	  The streaming scan: rows flow into the plan as they come.
+ *	  The streaming scan in the executor.
  *
  * The executor materialises a function in FROM, whatever it returns: it reads
- * the whole set before the first row is used.  So the planner is given a custom
- * scan in place of the function scan of dblink(), dblink_fetch() and
- * dblink_get_result(), at the same cost.  (What may change is that the planner
- * puts a Material node on it where a nested loop reads it again: a function scan
- * keeps its rows anyway, of a custom scan the planner does not know.)  The scan
- * evaluates the function's arguments, sends the query, and takes a row
- * from the stream (stream.c) whenever the plan asks for one.
+ * the whole set before the first row is used.  This scan evaluates the function's
+ * arguments, sends the query, and takes a row from the stream (stream.c) whenever
+ * the plan asks for one.
  *
- * The rule is: never worse than the function.  Where the two could be told
- * apart, the function runs.  The planner's part of that is decided here when
- * the path is made (is_streamable), the rest when the scan starts (start_scan),
- * because only then the arguments are known; the scan then calls the function
- * through the executor, and reads what it returned.
+ * Where that could be told apart from the function, it calls the function, through
+ * the executor, and reads what it returned (send_query decides).
  *
  * Where the plan may read the rows again, they are kept in a tuplestore as they
  * are read (rows_are_kept).
@@ -32,42 +25,23 @@
 
 #include "access/xact.h"
 #include "catalog/objectaccess.h"
-#include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/explain.h"
 #include "executor/executor.h"
-#include "nodes/extensible.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
-#include "optimizer/clauses.h"
-#include "optimizer/cost.h"
-#include "optimizer/optimizer.h"
-#include "optimizer/pathnode.h"
-#include "optimizer/paths.h"
-#include "optimizer/restrictinfo.h"
-#include "parser/parsetree.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
-
-/* The functions that a scan can take the place of. */
-typedef enum ScannedFunction
-{
-	SCAN_NONE,
-	SCAN_RECORD,				/* dblink() */
-	SCAN_FETCH,					/* dblink_fetch() */
-	SCAN_GET_RESULT				/* dblink_get_result() */
-} ScannedFunction;
 
 /* State of a scan; the first field is the executor's. */
 typedef struct DblinkScanState
 {
 	CustomScanState css;
 	FuncExpr   *call;			/* the function call that is scanned */
-	ScannedFunction function;	/* what it calls */
+	DblinkScanned function;	/* what it calls */
 	List	   *args;			/* its arguments, as ExprStates */
 	Bitmapset  *params;			/* executor parameters that they depend on */
 	MemoryContext call_context;
@@ -82,12 +56,6 @@ typedef struct DblinkScanState
 	const char *source;			/* for EXPLAIN: how the rows came */
 } DblinkScanState;
 
-static set_rel_pathlist_hook_type previous_hook = NULL;
-
-static void add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti,
-						  RangeTblEntry *rte);
-static Plan *plan_scan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path,
-					   List *tlist, List *clauses, List *custom_plans);
 static Node *create_scan_state(CustomScan *cscan);
 static void begin_scan(CustomScanState *node, EState *estate, int eflags);
 static TupleTableSlot *exec_scan(CustomScanState *node);
@@ -96,12 +64,7 @@ static void rescan_scan(CustomScanState *node);
 static void explain_scan(CustomScanState *node, List *ancestors,
 						 ExplainState *es);
 
-static const CustomPathMethods path_methods = {
-	.CustomName = "dblink",
-	.PlanCustomPath = plan_scan
-};
-
-static const CustomScanMethods scan_methods = {
+const CustomScanMethods dbl_scan_methods = {
 	.CustomName = "dblink",
 	.CreateCustomScanState = create_scan_state
 };
@@ -114,210 +77,6 @@ static const CustomExecMethods exec_methods = {
 	.ReScanCustomScan = rescan_scan,
 	.ExplainCustomScan = explain_scan
 };
-
-/*
- * Called once, when the library is loaded.
- */
-void
-dbl_scan_init(void)
-{
-	RegisterCustomScanMethods(&scan_methods);
-	previous_hook = set_rel_pathlist_hook;
-	set_rel_pathlist_hook = add_scan_path;
-}
-
-/* ---------------------------------------------------------------- planner */
-
-/*
- * Which of our functions is this?  Users declare functions of their own on our
- * symbols, under any name, and there may be others of our names: so it is told
- * by the address of its code.  A function with SECURITY DEFINER or SET is run
- * through a handler of the server's, and is none of ours then.
- */
-static ScannedFunction
-scanned_function(Oid funcid)
-{
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
-	bool		is_c;
-	FmgrInfo	finfo;
-
-	if (!HeapTupleIsValid(tuple))
-		return SCAN_NONE;
-	is_c = ((Form_pg_proc) GETSTRUCT(tuple))->prolang == ClanguageId;
-	ReleaseSysCache(tuple);
-	if (!is_c)
-		return SCAN_NONE;
-
-	fmgr_info(funcid, &finfo);
-	if (!finfo.fn_strict || !finfo.fn_retset)
-		return SCAN_NONE;
-	if (finfo.fn_addr == dblink_record)
-		return SCAN_RECORD;
-	if (finfo.fn_addr == dblink_fetch)
-		return SCAN_FETCH;
-	if (finfo.fn_addr == dblink_get_result)
-		return SCAN_GET_RESULT;
-	return SCAN_NONE;
-}
-
-/*
- * Do the arguments have one of the forms of the extension's script, and is
- * fail_on_error not given, or known to be true?
- */
-static bool
-are_arguments_streamable(ScannedFunction function, List *args)
-{
-	int			n = list_length(args);
-	int			least = function == SCAN_FETCH ? 2 : 1;
-	int			most = function == SCAN_GET_RESULT ? 1 : least + 1;
-	int			i;
-
-	if (n > 0 && exprType(llast(args)) == BOOLOID)
-	{
-		Const	   *flag = (Const *) llast(args);
-
-		if (!IsA(flag, Const) || flag->constisnull ||
-			!DatumGetBool(flag->constvalue))
-			return false;
-		n--;
-	}
-	if (n < least || n > most)
-		return false;
-	for (i = 0; i < n; i++)
-	{
-		Oid			wanted = function == SCAN_FETCH && i == n - 1 ?
-			INT4OID : TEXTOID;
-
-		if (exprType(list_nth(args, i)) != wanted)
-			return false;
-	}
-	return true;
-}
-
-/*
- * Is a whole row of the relation used anywhere?  A scan has columns only.
- */
-static bool
-is_whole_row_used(RelOptInfo *rel, Index rti)
-{
-	Bitmapset  *attrs = NULL;
-	List	   *clauses = list_concat_copy(rel->baserestrictinfo, rel->joininfo);
-	ListCell   *cell;
-
-	pull_varattnos((Node *) rel->reltarget->exprs, rti, &attrs);
-	foreach(cell, clauses)
-		pull_varattnos((Node *) lfirst_node(RestrictInfo, cell)->clause, rti,
-					   &attrs);
-	return bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, attrs);
-}
-
-/*
- * As far as the planner can know, may this relation be streamed?  It is one of
- * our functions, alone, with a column definition list, and with arguments that
- * are known before the scan starts.
- */
-static bool
-is_streamable(RelOptInfo *rel, Index rti, RangeTblEntry *rte)
-{
-	RangeTblFunction *rtfunc;
-	FuncExpr   *expr;
-	ScannedFunction function;
-
-	if (dbl_streaming == DBLINK_STREAMING_OFF ||
-		rte->rtekind != RTE_FUNCTION || !IS_SIMPLE_REL(rel) ||
-		list_length(rte->functions) != 1 || rte->funcordinality ||
-		!bms_is_empty(rel->lateral_relids))
-		return false;
-
-	rtfunc = linitial_node(RangeTblFunction, rte->functions);
-	expr = (FuncExpr *) rtfunc->funcexpr;
-	if (!IsA(expr, FuncExpr) || rtfunc->funccoltypes == NIL ||
-		expr->funcresulttype != RECORDOID)
-		return false;
-
-	function = scanned_function(expr->funcid);
-	return function != SCAN_NONE &&
-		are_arguments_streamable(function, expr->args) &&
-		!contain_var_clause((Node *) expr->args) &&
-		!contain_subplans((Node *) expr->args) &&
-		!is_whole_row_used(rel, rti);
-}
-
-/*
- * Planner hook: replace the path of a function scan.  Its costs stay.
- */
-static void
-add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
-{
-	Path	   *replaced;
-	CustomPath *path;
-
-	if (previous_hook)
-		previous_hook(root, rel, rti, rte);
-	if (list_length(rel->pathlist) != 1 || !is_streamable(rel, rti, rte))
-		return;
-	replaced = linitial(rel->pathlist);
-	if (replaced->pathtype != T_FunctionScan || replaced->param_info != NULL)
-		return;
-
-	path = makeNode(CustomPath);
-	path->path = *replaced;
-	path->path.type = T_CustomPath;
-	path->path.pathtype = T_CustomScan;
-	path->flags = CUSTOMPATH_SUPPORT_PROJECTION |
-		CUSTOMPATH_SUPPORT_BACKWARD_SCAN;
-	path->methods = &path_methods;
-	rel->pathlist = list_make1(path);
-}
-
-/*
- * The columns of the scan, which are those of the column definition list.
- */
-static List *
-scan_tlist(Index rti, RangeTblEntry *rte, RangeTblFunction *rtfunc)
-{
-	List	   *tlist = NIL;
-	int			natts = list_length(rtfunc->funccoltypes);
-	int			i;
-
-	for (i = 0; i < natts; i++)
-	{
-		Var		   *var = makeVar(rti, i + 1,
-								  list_nth_oid(rtfunc->funccoltypes, i),
-								  list_nth_int(rtfunc->funccoltypmods, i),
-								  list_nth_oid(rtfunc->funccolcollations, i), 0);
-
-		tlist = lappend(tlist,
-						makeTargetEntry((Expr *) var, i + 1,
-										strVal(list_nth(rtfunc->funccolnames, i)),
-										false));
-	}
-	return tlist;
-}
-
-/*
- * The path was chosen: make the plan node.  What the scan needs of the function
- * is its call expression.
- */
-static Plan *
-plan_scan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist,
-		  List *clauses, List *custom_plans)
-{
-	RangeTblEntry *rte = planner_rt_fetch(rel->relid, root);
-	RangeTblFunction *rtfunc = linitial_node(RangeTblFunction, rte->functions);
-	CustomScan *cscan = makeNode(CustomScan);
-
-	cscan->scan.plan.targetlist = tlist;
-	cscan->scan.plan.qual = extract_actual_clauses(clauses, false);
-	cscan->scan.scanrelid = 0;
-	cscan->flags = path->flags;
-	cscan->custom_exprs = list_make1(rtfunc->funcexpr);
-	cscan->custom_scan_tlist = scan_tlist(rel->relid, rte, rtfunc);
-	cscan->methods = &scan_methods;
-	return &cscan->scan.plan;
-}
-
-/* --------------------------------------------------------------- executor */
 
 /*
  * Make the state node of a plan node.
@@ -346,54 +105,6 @@ collect_params(Node *node, Bitmapset **params)
 }
 
 /*
- * Is "target" in this part of a plan, where nothing reads it more than once?
- *
- * The inner side of a nested loop is read again for each outer row, unless rows
- * are kept there by a Material node of its own, and so is what a recursive union
- * repeats.  An InitPlan or CTE is run once if nothing outside it is of influence
- * on it; other subqueries are not.
- */
-static bool
-is_read_once(PlannedStmt *stmt, Plan *plan, Plan *target)
-{
-	List	   *children = NIL;
-	ListCell   *cell;
-
-	if (plan == NULL)
-		return false;
-	if (plan == target)
-		return true;
-
-	children = lappend(children, outerPlan(plan));
-	if (IsA(plan, Append))
-		children = list_concat(children, ((Append *) plan)->appendplans);
-	else if (IsA(plan, MergeAppend))
-		children = list_concat(children, ((MergeAppend *) plan)->mergeplans);
-	else if (IsA(plan, SubqueryScan))
-		children = lappend(children, ((SubqueryScan *) plan)->subplan);
-	else if (!IsA(plan, RecursiveUnion) &&
-			 (!IsA(plan, NestLoop) || (IsA(innerPlan(plan), Material) &&
-									   ((NestLoop *) plan)->nestParams == NIL)))
-		children = lappend(children, innerPlan(plan));
-
-	foreach(cell, plan->initPlan)
-	{
-		Plan	   *subplan = list_nth(stmt->subplans,
-									   lfirst_node(SubPlan, cell)->plan_id - 1);
-
-		if (subplan != NULL && bms_is_empty(subplan->extParam))
-			children = lappend(children, subplan);
-	}
-
-	foreach(cell, children)
-	{
-		if (is_read_once(stmt, lfirst(cell), target))
-			return true;
-	}
-	return false;
-}
-
-/*
  * Must the rows be kept, because they may be read again?  The executor says so
  * for what it can foresee, but not for the outer part of a join that is itself
  * read repeatedly; and a subquery may be run for each row.
@@ -403,7 +114,7 @@ rows_are_kept(DblinkScanState *state, EState *estate, int eflags)
 {
 	if (eflags & (EXEC_FLAG_REWIND | EXEC_FLAG_BACKWARD | EXEC_FLAG_MARK))
 		return true;
-	return !is_read_once(estate->es_plannedstmt,
+	return !dbl_plan_is_read_once(estate->es_plannedstmt,
 						 estate->es_plannedstmt->planTree,
 						 state->css.ss.ps.plan);
 }
@@ -426,7 +137,7 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 	InvokeFunctionExecuteHook(call->funcid);
 
 	state->call = call;
-	state->function = scanned_function(call->funcid);
+	state->function = dbl_plan_scanned(call->funcid);
 	state->args = ExecInitExprList(call->args, &node->ss.ps);
 	collect_params((Node *) call, &state->params);
 	state->keep = rows_are_kept(state, estate, eflags);
@@ -571,17 +282,17 @@ send_query(DblinkScanState *state, List *values, DblinkQuery *query)
 
 	switch (state->function)
 	{
-		case SCAN_RECORD:
+		case DBLINK_SCAN_RECORD:
 			return send_record(query, n == 2 ? string_value(values, 0) : NULL,
 							   string_value(values, n - 1),
 							   state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor);
-		case SCAN_FETCH:
+		case DBLINK_SCAN_FETCH:
 			return send_fetch(query, n == 3 ? string_value(values, 0) : NULL,
 							  string_value(values, n - 2),
 							  DatumGetInt32(list_nth_node(Const, values, n - 1)->constvalue));
-		case SCAN_GET_RESULT:
+		case DBLINK_SCAN_GET_RESULT:
 			return take_result(query, string_value(values, 0));
-		case SCAN_NONE:
+		case DBLINK_SCAN_NONE:
 			break;
 	}
 	return false;
@@ -810,7 +521,7 @@ explain_scan(CustomScanState *node, List *ancestors, ExplainState *es)
 	if (exprType(llast(args)) == BOOLOID)
 		n--;
 	sql = list_nth(args, n - 1);
-	if (state->function == SCAN_RECORD && IsA(sql, Const) && !sql->constisnull)
+	if (state->function == DBLINK_SCAN_RECORD && IsA(sql, Const) && !sql->constisnull)
 		ExplainPropertyText("Remote SQL", TextDatumGetCString(sql->constvalue), es);
 
 	if (state->stream != NULL)

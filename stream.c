@@ -181,7 +181,7 @@ next_part(DblinkStream *stream)
 	conn->level = GetCurrentTransactionNestLevel();
 	while ((res = dbl_remote_next(conn)) != NULL)
 	{
-		switch (dbl_res_kind(res))
+		switch (dbl_remote_kind(res))
 		{
 			case DBLINK_ROWS:
 			case DBLINK_LAST_ROWS:
@@ -189,7 +189,7 @@ next_part(DblinkStream *stream)
 				{
 					MemoryContext caller = MemoryContextSwitchTo(stream->context);
 
-					stream->decoder = dbl_res_decoder_begin(conn, res,
+					stream->decoder = dbl_dec_begin(conn, res,
 															stream->tupdesc);
 					MemoryContextSwitchTo(caller);
 				}
@@ -234,9 +234,9 @@ dbl_stream_next(DblinkStream *stream, Datum **values, bool **nulls)
 		row.number = stream->row++;
 	}
 
-	guc_level = dbl_res_mimic(stream->decoder);
-	dbl_res_decode(stream->decoder, stream->query.conn, &row, values, nulls);
-	dbl_res_mimic_end(guc_level);
+	guc_level = dbl_dec_mimic(stream->decoder);
+	dbl_dec_row(stream->decoder, stream->query.conn, &row, values, nulls);
+	dbl_dec_mimic_end(guc_level);
 	stream->left_at = coarse_now();
 	return true;
 }

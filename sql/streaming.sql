@@ -58,6 +58,8 @@ SELECT dblink_connect('conn', :'loop'), dblink_connect('other', :'loop'), dblink
 CREATE VIEW ten AS SELECT generate_series(1, 10) AS g;
 CREATE TABLE big (g int, filler text);
 INSERT INTO big SELECT g, repeat('x', 1000) FROM generate_series(1, 5000) AS g;
+-- Whoever selects from it computes row by row.
+CREATE VIEW big_in_order AS SELECT * FROM big ORDER BY g OFFSET 0;
 CREATE TABLE noted (what text);
 CREATE TABLE mine (id int PRIMARY KEY, name text);
 INSERT INTO mine SELECT g, 'mine ' || g FROM generate_series(1, 5) AS g;
@@ -328,7 +330,7 @@ SELECT count(*) FROM dblink('conn', 'SELECT g FROM ten') AS t(a int) JOIN dblink
 SELECT a, b FROM dblink('conn', 'SELECT g FROM ten') AS t(a int), dblink('conn', 'SELECT g FROM ten WHERE g < 3') AS u(b int) WHERE a > 9 ORDER BY 1, 2;
 -- to a command on any connection: a stream of the table that is emptied meanwhile
 SELECT a, CASE a WHEN 3 THEN dblink_exec('other', 'DELETE FROM big WHERE g = 4') END FROM dblink('conn', 'SELECT g, filler FROM big ORDER BY g LIMIT 5') AS t(a int, f text);
--- 4999, no wait: TRUNCATE needs a lock that the stream's statement would hold
+-- 4999, without a wait: TRUNCATE needs a lock that the stream's statement would hold
 CREATE FUNCTION emptied_meanwhile() RETURNS int LANGUAGE plpgsql AS $$
 DECLARE n int := 0; a int;
 BEGIN
@@ -414,7 +416,7 @@ SELECT * FROM nested();
 CREATE FUNCTION yielding_fails() RETURNS int LANGUAGE plpgsql AS $$
 DECLARE n int := 0; a int;
 BEGIN
-	FOR a IN SELECT t.a FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big ORDER BY g') AS t(a int, f text) LOOP
+	FOR a IN SELECT t.a FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big_in_order') AS t(a int, f text) LOOP
 		n := n + 1;
 		PERFORM dblink_exec('other', 'SET work_mem = ''4MB''');
 	END LOOP;
@@ -549,23 +551,23 @@ FROM (SELECT $$SELECT a FROM dblink('conn', 'SELECT g, filler FROM big ORDER BY 
 SELECT sources($$SELECT * FROM dblink('conn', 'SELECT g, filler FROM big') AS t(a int, f text) LIMIT 1$$);
 SELECT all_idle();
 -- should fail, each: drained, the error that was to come comes
-SELECT a FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big ORDER BY g') AS t(a int, f text) LIMIT 1;
-SELECT EXISTS (SELECT FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big ORDER BY g') AS t(a int, f text));
-SELECT first_of($$SELECT 1 FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big ORDER BY g') AS t(a int, f text)$$, 'exit');
-SELECT first_of($$SELECT 1 FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big ORDER BY g') AS t(a int, f text)$$, 'close');
-SELECT first_of($$SELECT 1 FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big ORDER BY g') AS t(a int, f text)$$, 'into');
+SELECT a FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big_in_order') AS t(a int, f text) LIMIT 1;
+SELECT EXISTS (SELECT FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big_in_order') AS t(a int, f text));
+SELECT first_of($$SELECT 1 FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big_in_order') AS t(a int, f text)$$, 'exit');
+SELECT first_of($$SELECT 1 FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big_in_order') AS t(a int, f text)$$, 'close');
+SELECT first_of($$SELECT 1 FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big_in_order') AS t(a int, f text)$$, 'into');
 BEGIN;
-DECLARE c CURSOR FOR SELECT 1 FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big ORDER BY g') AS t(a int, f text);
+DECLARE c CURSOR FOR SELECT 1 FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big_in_order') AS t(a int, f text);
 FETCH 1 FROM c;
 CLOSE c;
 ROLLBACK;
 BEGIN;
-DECLARE c CURSOR FOR SELECT 1 FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big ORDER BY g') AS t(a int, f text);
+DECLARE c CURSOR FOR SELECT 1 FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big_in_order') AS t(a int, f text);
 FETCH 1 FROM c;
 COMMIT;
 -- OK: ROLLBACK has no use for the rest
 BEGIN;
-DECLARE c CURSOR FOR SELECT 1 FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big ORDER BY g') AS t(a int, f text);
+DECLARE c CURSOR FOR SELECT 1 FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big_in_order') AS t(a int, f text);
 FETCH 1 FROM c;
 ROLLBACK;
 SELECT all_idle();
@@ -575,16 +577,16 @@ SELECT * FROM dblink('conn', 'SELECT 1') AS t(a int);
 SET dblink.on_early_end = cancel;
 SELECT a FROM dblink('conn', 'SELECT g, filler FROM big ORDER BY g') AS t(a int, f text) LIMIT 1;
 SELECT EXISTS (SELECT FROM dblink('conn', 'SELECT g, filler FROM big') AS t(a int, f text))::int;
-SELECT first_of(q, 'exit'), first_of(q, 'return'), first_of(q, 'close'), first_of(q, 'into')
-FROM (SELECT $$SELECT 1 FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big ORDER BY g') AS t(a int, f text)$$) AS v(q);
-SELECT a FROM dblink(:'loop', 'SELECT 1 + 1 / (4000 - g), filler FROM big ORDER BY g') AS t(a int, f text) LIMIT 1;
--- 1: an endless query, and one that takes a minute for its second row
+SELECT first_of(q, 'exit'), first_of(q, 'return'), first_of(q, 'close')
+FROM (SELECT $$SELECT 1 FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big_in_order') AS t(a int, f text)$$) AS v(q);
+SELECT a FROM dblink(:'loop', 'SELECT 1 + 1 / (4000 - g), filler FROM big_in_order') AS t(a int, f text) LIMIT 1;
+-- 1: an endless query, and one that takes a minute for its last row
 SELECT 1 FROM dblink('conn', 'SELECT g, filler FROM big, generate_series(1, 1000000) AS h') AS t(a int, f text) LIMIT 1;
-SELECT a FROM dblink('conn', 'SELECT 1 UNION ALL SELECT 2 + length(pg_sleep(60)::text)') AS t(a int) LIMIT 1;
+SELECT 1 FROM dblink('conn', 'SELECT g, filler FROM big UNION ALL SELECT 1, pg_sleep(60)::text') AS t(a int, f text) LIMIT 1;
 SELECT all_idle();
--- cancelled within a transaction block of the remote: that has failed then, as the user who cancels a query knows
+-- should fail: cancelled within a transaction block of the remote, which has failed then
 SELECT dblink_exec('conn', 'BEGIN');
-SELECT a FROM dblink('conn', 'SELECT 1 UNION ALL SELECT 2 + length(pg_sleep(60)::text)') AS t(a int) LIMIT 1;
+SELECT 1 FROM dblink('conn', 'SELECT g, filler FROM big UNION ALL SELECT 1, pg_sleep(60)::text') AS t(a int, f text) LIMIT 1;
 SELECT * FROM dblink('conn', 'SELECT 1') AS t(a int);
 SELECT dblink_exec('conn', 'ROLLBACK');
 SELECT * FROM dblink('conn', 'SELECT 1') AS t(a int);
@@ -597,7 +599,7 @@ SELECT 1 / (3 - a) FROM dblink('conn', 'SELECT g % 10, filler FROM big, generate
 SELECT all_idle();
 SELECT * FROM dblink('conn', 'SELECT 1') AS t(a int);
 -- should fail: a remote error after rows; then the same
-SELECT count(*) FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big ORDER BY g') AS t(a int, f text);
+SELECT count(*) FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big_in_order') AS t(a int, f text);
 \echo :SQLSTATE
 SELECT * FROM dblink('conn', 'SELECT 1') AS t(a int);
 -- the same caught in PL/pgSQL, around the loop and within it
@@ -720,7 +722,7 @@ RESET ROLE;
 SELECT id, a FROM mine JOIN dblink('conn', 'SELECT g FROM ten WHERE g < 4') AS t(a int) ON a = id ORDER BY id FOR UPDATE OF mine;
 -- should fail: those of a function may not
 SELECT a FROM dblink('conn', 'SELECT 1') AS t(a int) FOR UPDATE OF t;
--- CREATE TABLE AS, INSERT, UPDATE, DELETE: 5000, 5010, 10, 4999
+-- CREATE TABLE AS, INSERT, UPDATE, DELETE: 5000, 5010, 10, 4998
 CREATE TABLE taken AS SELECT a, length(f) AS l FROM dblink('conn', 'SELECT g, filler FROM big') AS t(a int, f text);
 SELECT count(*), sum(a), sum(l) FROM taken;
 INSERT INTO taken SELECT a FROM dblink('conn', 'SELECT g FROM ten') AS t(a int);

@@ -394,8 +394,10 @@ sub _strike
 # Looks after the pairs that are held.
 sub _held
 {
-	foreach my $pair (grep { $_->{held} } values %pairs)
+	# each pair is there twice, and what is done with it ends its being held
+	foreach my $pair (values %pairs)
 	{
+		next if !$pair->{held};
 		if ($pair->{held} eq 'for ever')
 		{
 			next if time() < ($pair->{next} || 0) || $pair->{silent} || !$order{pid};

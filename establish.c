@@ -1,0 +1,396 @@
+/*-------------------------------------------------------------------------
+ *
+ * establish.c
+ *	  Establishing a connection to a remote server.
+ *
+ * libpq connects without blocking, but leaves it to us to see to time-outs; and
+ * it has no way to be told that an address took too long.  So connect_timeout is
+ * watched here, for each address that libpq tries, and when it has passed libpq
+ * is made to start anew with the hosts that come after that one.
+ *
+ * What is not bounded: libpq looks up host names with a blocking call.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <netdb.h>
+
+#include "dblink.h"
+
+#include "mb/pg_wchar.h"
+#include "storage/fd.h"
+#include "storage/latch.h"
+
+/* What PQconnectStartParams() is given. */
+typedef struct ConnectParams
+{
+	int			n;
+	const char *keywords[6];
+	const char *values[6];
+} ConnectParams;
+
+/* The address that libpq is trying; a change restarts the time-out. */
+typedef struct Address
+{
+	char		host[NI_MAXHOST];
+	char		hostaddr[NI_MAXHOST];
+	char		port[NI_MAXSERV];
+} Address;
+
+static void log_notice(void *arg, const PGresult *res);
+static void params_add(ConnectParams *params, const char *keyword, const char *value);
+static void params_init(ConnectParams *params, const char *conninfo);
+static void get_address(PGconn *pgconn, Address *address);
+static bool is_new_address(PGconn *pgconn, Address *last);
+static void append_problem(StringInfo buf, PGconn *pgconn, const char *problem);
+static long connect_timeout(PGconn *pgconn, const PQconninfoOption *options);
+static void connect_start(DblinkConn *conn, const ConnectParams *params);
+static bool connect_poll(DblinkConn *conn, long timeout);
+static const char *nonempty(const char *value);
+static const char *list_skip(const char *list, int n);
+static bool list_entry_is(const char *list, int n, const char *value);
+static bool params_skip_host(ConnectParams *params, PGconn *pgconn,
+							 const PQconninfoOption *options);
+
+/*
+ * Reserve a file descriptor for a connection that is about to be made.
+ *
+ * Throws 08001 if the session has none left, or this would be the last: every
+ * wait needs one for a moment.
+ */
+void
+dbl_est_reserve_fd(DblinkConn *conn)
+{
+	bool		enough = AcquireExternalFD();
+
+	conn->holds_fd = enough;
+	if (enough)
+	{
+		enough = AcquireExternalFD();
+		if (enough)
+			ReleaseExternalFD();
+	}
+	if (!enough)
+		ereport(ERROR,
+				(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
+				 errmsg("could not establish connection"),
+				 errdetail("There are too many open files on the local server."),
+				 errhint(DBLINK_FD_HINT)));
+}
+
+/*
+ * Notice receiver: a remote NOTICE goes to the local log, as one entry however
+ * many lines it has.
+ *
+ * libpq calls this from its own depths.  An error that left here would tear
+ * libpq's state, so neither an interrupt nor a lack of memory may: a message
+ * that can't be logged is lost.
+ */
+static void
+log_notice(void *arg, const PGresult *res)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	HOLD_INTERRUPTS();
+	PG_TRY();
+	{
+		ereport(LOG,
+				(errmsg_internal("received message via remote connection: %s",
+								 pchomp(dbl_err_clean(PQresultErrorMessage(res)))),
+				 errhidestmt(true)));
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	RESUME_INTERRUPTS();
+}
+
+/*
+ * Add a parameter for connecting.
+ */
+static void
+params_add(ConnectParams *params, const char *keyword, const char *value)
+{
+	params->keywords[params->n] = keyword;
+	params->values[params->n] = value;
+	params->n++;
+	params->keywords[params->n] = NULL;
+	params->values[params->n] = NULL;
+}
+
+/*
+ * Parameters for a conninfo string: libpq expands what it gets as "dbname",
+ * and what comes later wins.  The encoding goes with the start-up message, so
+ * it holds from the first byte, and after a RESET or DISCARD ALL; but one that
+ * the user chose is left to be refused by the remote, if it is none.
+ */
+static void
+params_init(ConnectParams *params, const char *conninfo)
+{
+	const char *error;
+
+	params->n = 0;
+	if (conninfo[strspn(conninfo, " \t\n\r\f\v")] != '\0')
+		params_add(params, "dbname", conninfo);
+	if (dbl_opt_value(dbl_opt_parse(conninfo, &error), "client_encoding") == NULL)
+		params_add(params, "client_encoding", GetDatabaseEncodingName());
+}
+
+/*
+ * The address that libpq is trying.
+ */
+static void
+get_address(PGconn *pgconn, Address *address)
+{
+	const char *host = PQhost(pgconn);
+	const char *hostaddr = PQhostaddr(pgconn);
+	const char *port = PQport(pgconn);
+
+	strlcpy(address->host, host ? host : "", sizeof(address->host));
+	strlcpy(address->hostaddr, hostaddr ? hostaddr : "", sizeof(address->hostaddr));
+	strlcpy(address->port, port ? port : "", sizeof(address->port));
+}
+
+/*
+ * Did libpq go on to another address?  Notes the one that it is at.
+ */
+static bool
+is_new_address(PGconn *pgconn, Address *last)
+{
+	Address		now;
+
+	get_address(pgconn, &now);
+	if (strcmp(now.host, last->host) == 0 &&
+		strcmp(now.hostaddr, last->hostaddr) == 0 &&
+		strcmp(now.port, last->port) == 0)
+		return false;
+	*last = now;
+	return true;
+}
+
+/*
+ * Add what went wrong at the address that libpq is trying, to what libpq has to
+ * say so far: that ends with the name of the address.
+ */
+static void
+append_problem(StringInfo buf, PGconn *pgconn, const char *problem)
+{
+	appendStringInfo(buf, "%s%s\n", PQerrorMessage(pgconn), problem);
+}
+
+/*
+ * How long an address may take, in milliseconds; -1 for no limit.  Throws
+ * 08001 if connect_timeout is not a number.  As in libpq, one second is too
+ * short to be meant.
+ */
+static long
+connect_timeout(PGconn *pgconn, const PQconninfoOption *options)
+{
+	const char *value = dbl_opt_value(options, "connect_timeout");
+	char	   *end;
+	long		seconds;
+
+	if (value == NULL)
+		return -1;
+
+	errno = 0;
+	seconds = strtol(value, &end, 10);
+	while (isspace((unsigned char) *end))
+		end++;
+	if (errno != 0 || end == value || *end != '\0' || seconds != (int) seconds)
+	{
+		StringInfoData buf;
+
+		initStringInfo(&buf);
+		append_problem(&buf, pgconn,
+					   psprintf("invalid integer value \"%s\" for connection option \"%s\"",
+								value, "connect_timeout"));
+		dbl_err_not_connected(buf.data);
+	}
+	if (seconds <= 0)
+		return -1;
+	return Max(seconds, 2) * 1000;
+}
+
+/*
+ * Begin to connect.  Throws 53200 if libpq is out of memory.
+ */
+static void
+connect_start(DblinkConn *conn, const ConnectParams *params)
+{
+	conn->pgconn = PQconnectStartParams(params->keywords, params->values, 1);
+	if (conn->pgconn == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not establish connection"),
+				 errdetail("out of memory")));
+	PQsetNoticeReceiver(conn->pgconn, log_notice, NULL);
+}
+
+/*
+ * Go on connecting until libpq has succeeded or failed.  Gives false if an
+ * address did not answer in "timeout" milliseconds.
+ */
+static bool
+connect_poll(DblinkConn *conn, long timeout)
+{
+	PostgresPollingStatusType status = PGRES_POLLING_WRITING;
+	uint32		wait_event = conn->kind == DBLINK_ONE_CALL ?
+		dbl_wait_events.get_connect : dbl_wait_events.connect;
+	TimestampTz deadline = 0;
+	Address		address = {0};
+
+	if (PQstatus(conn->pgconn) == CONNECTION_BAD)
+		return true;
+
+	while (status == PGRES_POLLING_READING || status == PGRES_POLLING_WRITING)
+	{
+		int			event = status == PGRES_POLLING_READING ?
+			WL_SOCKET_READABLE : WL_SOCKET_WRITEABLE;
+		long		left = -1;
+
+		if (timeout >= 0)
+		{
+			if (is_new_address(conn->pgconn, &address))
+				deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													   timeout);
+			left = dbl_time_left(deadline);
+			if (left == 0)
+				return false;
+		}
+		if (dbl_remote_wait(conn, event, left, wait_event))
+			status = PQconnectPoll(conn->pgconn);
+	}
+	return true;
+}
+
+/*
+ * NULL for an empty string: libpq takes both for an option that is not set.
+ */
+static const char *
+nonempty(const char *value)
+{
+	return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
+/*
+ * The rest of a comma-separated list after its first n entries; NULL if there
+ * is no rest.
+ */
+static const char *
+list_skip(const char *list, int n)
+{
+	while (n-- > 0)
+	{
+		list = strchr(list, ',');
+		if (list == NULL)
+			return NULL;
+		list++;
+	}
+	return list;
+}
+
+/*
+ * Does entry n of a comma-separated list equal "value"?  A list of one entry
+ * stands for every n.
+ */
+static bool
+list_entry_is(const char *list, int n, const char *value)
+{
+	const char *entry = list;
+	size_t		len;
+
+	if (list == NULL)
+		return value[0] == '\0';
+	if (strchr(list, ',') != NULL)
+		entry = list_skip(list, n);
+	if (entry == NULL)
+		return false;
+	len = strcspn(entry, ",");
+	return strlen(value) == len && strncmp(entry, value, len) == 0;
+}
+
+/*
+ * libpq gave no way to tell it that an address takes too long.  So it is told
+ * to connect to those that come after it.  Gives false if none does.
+ *
+ * "options" are those of the connection that timed out, and must stay valid
+ * while params is used.
+ */
+static bool
+params_skip_host(ConnectParams *params, PGconn *pgconn,
+				 const PQconninfoOption *options)
+{
+	const char *hosts = nonempty(dbl_opt_value(options, "host"));
+	const char *hostaddrs = nonempty(dbl_opt_value(options, "hostaddr"));
+	const char *ports = nonempty(dbl_opt_value(options, "port"));
+	const char *list = hostaddrs ? hostaddrs : hosts;
+	const char *at = hosts ? PQhost(pgconn) : PQhostaddr(pgconn);
+	int			n = 0;
+
+	if (list == NULL)
+		return false;
+
+	while (!(list_entry_is(hosts ? hosts : hostaddrs, n, at) &&
+			 (ports == NULL || list_entry_is(ports, n, PQport(pgconn)))))
+	{
+		n++;
+		if (list_skip(list, n) == NULL)
+			return false;
+	}
+	if (list_skip(list, n + 1) == NULL)
+		return false;
+
+	if (hosts != NULL)
+		params_add(params, "host", list_skip(hosts, n + 1));
+	if (hostaddrs != NULL)
+		params_add(params, "hostaddr", list_skip(hostaddrs, n + 1));
+	if (ports != NULL && strchr(ports, ',') != NULL)
+		params_add(params, "port", list_skip(ports, n + 1));
+	return true;
+}
+
+/*
+ * Connect.  The caller has made sure that the conninfo string parses.
+ *
+ * connect_timeout holds for each host.  Throws 08001 with libpq's reason.
+ */
+void
+dbl_est_connect(DblinkConn *conn, const char *conninfo)
+{
+	ConnectParams params;
+	StringInfoData timed_out;
+
+	initStringInfo(&timed_out);
+	params_init(&params, conninfo);
+	for (;;)
+	{
+		const PQconninfoOption *options;
+		long		timeout = -1;
+
+		connect_start(conn, &params);
+		options = dbl_opt_effective(conn->pgconn);
+		if (PQstatus(conn->pgconn) != CONNECTION_BAD)
+			timeout = connect_timeout(conn->pgconn, options);
+		if (connect_poll(conn, timeout))
+			break;
+
+		append_problem(&timed_out, conn->pgconn, "timeout expired");
+		params_init(&params, conninfo);
+		if (!params_skip_host(&params, conn->pgconn, options))
+			dbl_err_not_connected(timed_out.data);
+		PQfinish(conn->pgconn);
+		conn->pgconn = NULL;
+	}
+
+	if (PQstatus(conn->pgconn) != CONNECTION_OK)
+	{
+		appendStringInfoString(&timed_out, PQerrorMessage(conn->pgconn));
+		dbl_err_not_connected(timed_out.data);
+	}
+	PQsetnonblocking(conn->pgconn, 1);
+}

@@ -1,0 +1,194 @@
+/*-------------------------------------------------------------------------
+ *
+ * recover.c
+ *	  Making a connection usable again after a failed call.
+ *
+ * When a call has failed, its transaction is aborting: nothing may throw, and
+ * interrupts are held.  So every wait here is a poll() with a deadline.  Whatever
+ * can't be brought to an end by then, is given up, and the caller closes the
+ * connection.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <poll.h>
+
+#include "dblink.h"
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+
+/* How long a statement that nobody waits for any more may go on. */
+#define LET_FINISH_MS	2000
+
+/* How long to wait for the effect of a cancel request; there are two. */
+#define CANCELLED_MS	1000
+
+/* How long the session's end waits for a cancel request to get through. */
+#define EXIT_CANCEL_MS	500
+
+/* What one step of reading a connection empty came to. */
+typedef enum DrainStep
+{
+	DRAIN_MORE,					/* there is more at hand */
+	DRAIN_WAIT,					/* more must come from the remote */
+	DRAIN_END,					/* the exchange is over */
+	DRAIN_FAILED				/* it can't be brought to an end */
+} DrainStep;
+
+static DrainStep skip_copy_data(PGconn *pgconn);
+static DrainStep drain_step(DblinkConn *conn);
+static bool drain(DblinkConn *conn, bool one_result, int timeout_ms, bool until_interrupt);
+
+/*
+ * Throw away copy data that the remote has sent.
+ */
+static DrainStep
+skip_copy_data(PGconn *pgconn)
+{
+	for (;;)
+	{
+		char	   *data = NULL;
+		int			len = PQgetCopyData(pgconn, &data, 1);
+
+		PQfreemem(data);
+		if (len == 0)
+			return DRAIN_WAIT;
+		if (len == -1)
+			return DRAIN_MORE;
+		if (len < 0)
+			return DRAIN_FAILED;
+	}
+}
+
+/*
+ * Read one more result, and throw it away, if that is possible now.
+ */
+static DrainStep
+drain_step(DblinkConn *conn)
+{
+	if (PQstatus(conn->pgconn) == CONNECTION_BAD)
+		return DRAIN_END;
+	if (PQflush(conn->pgconn) != 0 || PQisBusy(conn->pgconn))
+		return DRAIN_WAIT;
+
+	PQclear(conn->res);
+	conn->res = PQgetResult(conn->pgconn);
+	if (conn->res == NULL)
+		return DRAIN_END;
+
+	switch (PQresultStatus(conn->res))
+	{
+		case PGRES_COPY_OUT:
+			return skip_copy_data(conn->pgconn);
+		case PGRES_COPY_IN:
+			switch (PQputCopyEnd(conn->pgconn, "COPY is not supported through dblink"))
+			{
+				case 1:
+					return DRAIN_MORE;
+				case 0:
+					return DRAIN_WAIT;
+				default:
+					return DRAIN_FAILED;
+			}
+		case PGRES_COPY_BOTH:
+			return DRAIN_FAILED;
+		default:
+			return DRAIN_MORE;
+	}
+}
+
+/*
+ * Read until the exchange is over or, with "one_result", until the current
+ * result is.  Gives false if that can't be had by the deadline or, with
+ * "until_interrupt", when somebody does not want to wait for it.
+ */
+static bool
+drain(DblinkConn *conn, bool one_result, int timeout_ms, bool until_interrupt)
+{
+	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													   timeout_ms);
+
+	for (;;)
+	{
+		struct pollfd pfd;
+
+		switch (drain_step(conn))
+		{
+			case DRAIN_END:
+				return true;
+			case DRAIN_FAILED:
+				return false;
+			case DRAIN_MORE:
+				if (one_result && !dbl_remote_is_partial(conn->res))
+					return true;
+				break;
+			case DRAIN_WAIT:
+				pfd.fd = PQsocket(conn->pgconn);
+				pfd.events = POLLIN | (PQflush(conn->pgconn) == 1 ? POLLOUT : 0);
+				(void) poll(&pfd, 1, Min(dbl_time_left(deadline), 100));
+				PQconsumeInput(conn->pgconn);
+				break;
+		}
+		if (dbl_time_left(deadline) == 0)
+			return false;
+		if (until_interrupt && (QueryCancelPending || ProcDiePending))
+			return false;
+	}
+}
+
+/*
+ * The call that was using the connection has failed: bring what it left behind
+ * to an end, so that the connection can be used again.  Gives false if that
+ * can't be done in time, and the connection must be closed.  Never throws.
+ *
+ * An error of our own, such as a value that does not convert, lets the remote
+ * statement finish, so that its effects are the same as if it had been run
+ * there; but not for long.  After an interrupt it is cancelled.  A request
+ * that comes at a bad moment has no effect, so there is a second one.
+ *
+ * When the process exits, the request is sent, and nobody waits for more.
+ */
+bool
+dbl_recover(DblinkConn *conn)
+{
+	int			tries;
+
+	if (PQstatus(conn->pgconn) == CONNECTION_BAD)
+		return true;
+	if (proc_exit_inprogress)
+	{
+		dbl_cancel_send(conn, EXIT_CANCEL_MS);
+		return false;
+	}
+
+	if (!conn->cancel_on_abort)
+	{
+		bool		one_result = conn->phase == DBLINK_FETCHING;
+
+		if (one_result && conn->res != NULL && !dbl_remote_is_partial(conn->res))
+			return true;
+		if (drain(conn, one_result, LET_FINISH_MS, true))
+			return true;
+	}
+
+	/* Rows are coming, so the request will hit; nobody needs what is left. */
+	if (conn->kind == DBLINK_ONE_CALL && dbl_remote_is_partial(conn->res))
+	{
+		dbl_cancel_send(conn, CANCELLED_MS);
+		return false;
+	}
+
+	for (tries = 0; tries < 2; tries++)
+	{
+		TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+														   CANCELLED_MS);
+		bool		sent = dbl_cancel_send(conn, CANCELLED_MS);
+
+		/* A request still on its way might hit the next statement. */
+		if (drain(conn, false, dbl_time_left(deadline), false))
+			return sent;
+	}
+	return false;
+}
