@@ -17,6 +17,7 @@
  */
 #include "postgres.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -115,7 +116,7 @@ cancel_open(DblinkConn *conn)
 	cancel = calloc(1, sizeof(DblinkCancel));
 	if (cancel == NULL)
 		return "out of memory";
-	if (pipe(cancel->done) != 0)
+	if (pipe2(cancel->done, O_CLOEXEC) != 0)
 	{
 		free(cancel);
 		return "could not create a pipe for the cancel request";
@@ -151,14 +152,17 @@ dbl_cancel_close(DblinkConn *conn)
 static bool
 is_made(DblinkCancel *cancel, int timeout_ms)
 {
-	struct pollfd pfd;
-	int			rc;
+	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													   timeout_ms);
+	struct pollfd pfd = {.fd = cancel->done[0], .events = POLLIN};
 
-	pfd.fd = cancel->done[0];
-	pfd.events = POLLIN;
-	while ((rc = poll(&pfd, 1, timeout_ms)) < 0 && errno == EINTR)
-		;
-	return rc > 0;
+	for (;;)
+	{
+		int			rc = poll(&pfd, 1, dbl_time_left(deadline));
+
+		if (rc >= 0 || errno != EINTR)
+			return rc > 0;
+	}
 }
 
 /*
@@ -200,7 +204,7 @@ dbl_cancel_query(DblinkConn *conn)
 							  WL_LATCH_SET | WL_EXIT_ON_PM_DEATH |
 							  WL_SOCKET_READABLE | WL_TIMEOUT,
 							  conn->cancel->done[0], left,
-							  dbl_wait_events.get_result);
+							  dbl_wait_event(DBLINK_WAIT_GET_RESULT));
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}

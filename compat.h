@@ -39,25 +39,32 @@
 extern bool libpqsrv_is_valid_proxy_option(const char *keyword)
 			__attribute__((weak));
 
-/* Names of wait events, given when the library is loaded. */
-typedef struct DblinkWaitEvents
+/* What a session that waits here is seen to wait for. */
+typedef enum DblinkWait
 {
-	uint32		connect;		/* establishing a connection by name */
-	uint32		get_connect;	/* establishing one for a single call */
-	uint32		get_result;		/* sending, and waiting for a result */
-} DblinkWaitEvents;
+	DBLINK_WAIT_CONNECT,		/* establishing a connection by name */
+	DBLINK_WAIT_GET_CONNECT,	/* establishing one for a single call */
+	DBLINK_WAIT_GET_RESULT		/* sending, and waiting for a result */
+} DblinkWait;
 
-static inline void
-dbl_wait_events_init(DblinkWaitEvents *events)
+/*
+ * The number of a wait event.  Extensions can name theirs since 17, but not yet
+ * while a library is preloaded: so that is done at the first wait.
+ */
+static inline uint32
+dbl_wait_event(DblinkWait wait)
 {
 #if PG_VERSION_NUM >= 170000
-	events->connect = WaitEventExtensionNew("DblinkConnect");
-	events->get_connect = WaitEventExtensionNew("DblinkGetConnect");
-	events->get_result = WaitEventExtensionNew("DblinkGetResult");
+	static const char *const names[] = {
+		"DblinkConnect", "DblinkGetConnect", "DblinkGetResult"
+	};
+	static uint32 events[3];
+
+	if (events[wait] == 0)
+		events[wait] = WaitEventExtensionNew(names[wait]);
+	return events[wait];
 #else
-	events->connect = PG_WAIT_EXTENSION;
-	events->get_connect = PG_WAIT_EXTENSION;
-	events->get_result = PG_WAIT_EXTENSION;
+	return PG_WAIT_EXTENSION;
 #endif
 }
 

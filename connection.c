@@ -524,9 +524,11 @@ end_of_xact(XactEvent event, void *arg)
 		case XACT_EVENT_PREPARE:
 			end_of_level(1, false);
 			kept_trim();
+			dbl_stream_end_of_xact();
 			break;
 		case XACT_EVENT_ABORT:
 			end_of_level(1, true);
+			dbl_stream_end_of_xact();
 			break;
 		case XACT_EVENT_PARALLEL_COMMIT:
 		case XACT_EVENT_PARALLEL_ABORT:

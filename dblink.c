@@ -57,8 +57,6 @@ typedef struct DblinkArgs
 	bool		fail_on_error;	/* true unless given */
 } DblinkArgs;
 
-DblinkWaitEvents dbl_wait_events;
-
 /* Settings; see the README. */
 int			dbl_streaming = DBLINK_STREAMING_ON;
 int			dbl_stream_hold_time = 10000;
@@ -135,7 +133,6 @@ void
 _PG_init(void)
 {
 	define_settings();
-	dbl_wait_events_init(&dbl_wait_events);
 	dbl_conn_init();
 	dbl_plan_init();
 }
@@ -551,15 +548,23 @@ dblink_cancel_query(PG_FUNCTION_ARGS)
 Datum
 dblink_get_notify(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	DblinkArgs	args;
 	DblinkConn *conn;
+	Tuplestorestate *store;
+	TupleDesc	tupdesc;
 	PGnotify   *notify;
 
-	InitMaterializedSRF(fcinfo, 0);
-	conn = PG_NARGS() == 0 ? dbl_conn_find(NULL) :
-		dbl_conn_get(text_arg(fcinfo, 0));
+	dbl_res_begin(fcinfo);
+	split_args(fcinfo, 0, &args);
+	conn = args.name ? dbl_conn_get(args.name) : dbl_conn_find(NULL);
 	if (conn == NULL)
 		return (Datum) 0;
+
+	tupdesc = CreateTemplateTupleDesc(3);
+	TupleDescInitEntry(tupdesc, 1, "notify_name", TEXTOID, -1, 0);
+	TupleDescInitEntry(tupdesc, 2, "be_pid", INT4OID, -1, 0);
+	TupleDescInitEntry(tupdesc, 3, "extra", TEXTOID, -1, 0);
+	store = dbl_res_return(fcinfo, tupdesc);
 
 	while ((notify = dbl_remote_next_notify(conn)) != NULL)
 	{
@@ -570,7 +575,7 @@ dblink_get_notify(PG_FUNCTION_ARGS)
 		values[0] = CStringGetTextDatum(dbl_err_clean(notify->relname));
 		values[1] = Int32GetDatum(notify->be_pid);
 		values[2] = CStringGetTextDatum(dbl_err_clean(notify->extra));
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+		tuplestore_putvalues(store, tupdesc, values, nulls);
 	}
 	return (Datum) 0;
 }

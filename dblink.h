@@ -131,6 +131,8 @@ typedef struct DblinkConn
 	bool		binary;			/* the result was asked for in binary */
 	bool		converting;		/* its rows are being converted: no other
 								 * call may use it */
+	bool		in_xact;		/* the call began in a remote transaction block,
+								 * that a cancel would bring to nothing */
 	bool		cancel_on_abort;	/* the remote statement is of no use if the
 									 * call fails now: do not let it finish */
 } DblinkConn;
@@ -146,6 +148,7 @@ typedef struct DblinkError
 	const char *detail;
 	const char *hint;
 	const char *context;		/* the remote's own */
+	const char *where;			/* the connection, in words */
 } DblinkError;
 
 /* What a result, or part of one, means. */
@@ -223,7 +226,6 @@ extern int	dbl_keep_connections;
 extern int	dbl_streaming;
 extern int	dbl_stream_hold_time;
 extern int	dbl_on_early_end;
-extern DblinkWaitEvents dbl_wait_events;
 
 extern PGDLLEXPORT void _PG_init(void);
 extern PGDLLEXPORT Datum dblink_connect(PG_FUNCTION_ARGS);
@@ -310,6 +312,8 @@ extern void dbl_cancel_close(DblinkConn *conn);
 
 /* result.c */
 extern void dbl_res_begin(FunctionCallInfo fcinfo);
+extern Tuplestorestate *dbl_res_return(FunctionCallInfo fcinfo,
+									   TupleDesc tupdesc);
 extern void dbl_res_materialize(FunctionCallInfo fcinfo,
 								const DblinkQuery *query);
 extern bool dbl_res_send(const DblinkQuery *query, const char *sql,
@@ -317,7 +321,7 @@ extern bool dbl_res_send(const DblinkQuery *query, const char *sql,
 extern TupleDesc dbl_res_expected(FunctionCallInfo fcinfo);
 
 /* decode.c */
-extern bool dbl_dec_is_binary_safe(TupleDesc tupdesc);
+extern bool dbl_dec_is_binary_safe(TupleDesc tupdesc, PGconn *pgconn);
 extern DblinkDecoder *dbl_dec_begin(DblinkConn *conn, PGresult *res,
 									TupleDesc tupdesc);
 extern void dbl_dec_end(DblinkDecoder *decoder);
@@ -334,6 +338,7 @@ extern void dbl_stream_read_ahead(DblinkStream *stream);
 extern void dbl_stream_drain(DblinkStream *stream);
 extern void dbl_stream_lose(DblinkStream *stream);
 extern void dbl_stream_end(DblinkStream *stream);
+extern void dbl_stream_end_of_xact(void);
 extern const char *dbl_stream_source(DblinkStream *stream);
 extern bool dbl_stream_is_reading(DblinkStream *stream);
 extern DblinkConn *dbl_stream_conn(DblinkStream *stream);
@@ -352,8 +357,8 @@ extern const CustomScanMethods dbl_scan_methods;
 
 /* error.c */
 extern void dbl_err_fill(DblinkError *error, DblinkConn *conn);
-extern void dbl_err_report(const DblinkError *error, DblinkConn *conn,
-						   bool fail_on_error, const char *action);
+extern void dbl_err_report(const DblinkError *error, bool fail_on_error,
+						   const char *action);
 extern void dbl_err_report_now(DblinkConn *conn, bool fail_on_error,
 							   const char *action);
 extern const char *dbl_err_message(DblinkConn *conn);
@@ -362,6 +367,7 @@ extern void dbl_err_not_connected(const char *detail) pg_attribute_noreturn();
 extern void dbl_err_no_cursor(const char *cursor) pg_attribute_noreturn();
 extern void dbl_err_copy_refused(void) pg_attribute_noreturn();
 extern void dbl_err_closed(DblinkConn *conn);
+extern void dbl_err_remote_xact_aborted(DblinkConn *conn);
 extern void dbl_err_in_use(DblinkConn *conn) pg_attribute_noreturn();
 
 #endif							/* DBLINK_H */

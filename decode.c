@@ -18,6 +18,7 @@
 
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -50,6 +51,14 @@ typedef struct DecoderColumn
 	bool		dropped;		/* of the row type: always NULL */
 } DecoderColumn;
 
+/* This session's date styles, as the server keeps them. */
+typedef struct Styles
+{
+	int			date_style;
+	int			date_order;
+	int			interval_style;
+} Styles;
+
 /* Converts the rows of one result. */
 struct DblinkDecoder
 {
@@ -58,9 +67,10 @@ struct DblinkDecoder
 	Datum	   *values;
 	bool	   *nulls;
 	MemoryContext row_context;	/* of what values point to */
-	const char *styles[2];		/* the remote's DateStyle and IntervalStyle
-								 * where a conversion depends on them and they
-								 * differ from ours, else NULL */
+	const char *styles[2];		/* the remote's DateStyle and IntervalStyle,
+								 * NULL where no conversion depends on them */
+	Styles		compared;		/* our styles when they were compared with */
+	bool		differ[2];		/* the remote's, and which of them differ */
 	uint64		row;			/* number of the current row, from 1 */
 	int			column;			/* index of the current column */
 };
@@ -69,6 +79,7 @@ struct DblinkDecoder
 static const char *const style_names[] = {"DateStyle", "IntervalStyle"};
 
 static BinaryForm binary_form(Oid type);
+static void compare_styles(DblinkDecoder *decoder);
 static void column_begin(DecoderColumn *column, Form_pg_attribute att, bool binary);
 static void format_check(DblinkConn *conn, PGresult *res);
 static bool depends_on_styles(TupleDesc tupdesc);
@@ -142,18 +153,29 @@ binary_form(Oid type)
 }
 
 /*
- * Are all columns of a row type safe to be had in binary?
+ * Are all columns of a row type safe to be had in binary from this remote?
+ *
+ * Servers older than 10 may have timestamps of another kind, and newer ones
+ * than this intervals that are not known here.
  */
 bool
-dbl_dec_is_binary_safe(TupleDesc tupdesc)
+dbl_dec_is_binary_safe(TupleDesc tupdesc, PGconn *pgconn)
 {
+	const char *integers = PQparameterStatus(pgconn, "integer_datetimes");
+	bool		newer = PQserverVersion(pgconn) / 10000 > PG_VERSION_NUM / 10000;
 	int			i;
+
+	if (integers == NULL || strcmp(integers, "on") != 0)
+		return false;
 
 	for (i = 0; i < tupdesc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(tupdesc, i);
 
 		if (att->attisdropped || binary_form(att->atttypid) == BINARY_UNSAFE)
+			return false;
+		if (newer && (att->atttypid == INTERVALOID ||
+					  att->atttypid == INTERVALARRAYOID))
 			return false;
 	}
 	return true;
@@ -293,10 +315,9 @@ dbl_dec_begin(DblinkConn *conn, PGresult *res, TupleDesc tupdesc)
 	{
 		const char *remote = PQparameterStatus(conn->pgconn, style_names[i]);
 
-		if (remote != NULL &&
-			strcmp(remote, GetConfigOption(style_names[i], false, false)) != 0)
-			decoder->styles[i] = pstrdup(remote);
+		decoder->styles[i] = remote ? pstrdup(remote) : NULL;
 	}
+	compare_styles(decoder);
 	return decoder;
 }
 
@@ -307,6 +328,23 @@ void
 dbl_dec_end(DblinkDecoder *decoder)
 {
 	MemoryContextDelete(decoder->row_context);
+}
+
+/*
+ * Find out which of our date styles differ from the remote's.
+ */
+static void
+compare_styles(DblinkDecoder *decoder)
+{
+	int			i;
+
+	for (i = 0; i < lengthof(style_names); i++)
+		decoder->differ[i] = decoder->styles[i] != NULL &&
+			strcmp(decoder->styles[i],
+				   GetConfigOption(style_names[i], false, false)) != 0;
+	decoder->compared.date_style = DateStyle;
+	decoder->compared.date_order = DateOrder;
+	decoder->compared.interval_style = IntervalStyle;
 }
 
 /*
@@ -321,9 +359,14 @@ dbl_dec_mimic(DblinkDecoder *decoder)
 	int			guc_level = -1;
 	int			i;
 
+	if (decoder->compared.date_style != DateStyle ||
+		decoder->compared.date_order != DateOrder ||
+		decoder->compared.interval_style != IntervalStyle)
+		compare_styles(decoder);
+
 	for (i = 0; i < lengthof(style_names); i++)
 	{
-		if (decoder->styles[i] == NULL)
+		if (!decoder->differ[i])
 			continue;
 		if (guc_level < 0)
 			guc_level = NewGUCNestLevel();

@@ -90,28 +90,25 @@ dbl_err_fill(DblinkError *error, DblinkConn *conn)
 	error->detail = dbl_err_clean(PQresultErrorField(conn->res, PG_DIAG_MESSAGE_DETAIL));
 	error->hint = dbl_err_clean(PQresultErrorField(conn->res, PG_DIAG_MESSAGE_HINT));
 	error->context = dbl_err_clean(PQresultErrorField(conn->res, PG_DIAG_CONTEXT));
+	error->where = conn->kind == DBLINK_NAMED ?
+		psprintf("dblink connection named \"%s\"", conn->name) :
+		"unnamed dblink connection";
 }
 
 /*
  * Report a remote error: throws it if fail_on_error, else gives a NOTICE.
  *
- * "action" says what was being done, as in "while executing query"; the
- * connection is added here.
+ * "action" says what was being done, as in "while executing query".
  */
 void
-dbl_err_report(const DblinkError *error, DblinkConn *conn,
-			   bool fail_on_error, const char *action)
+dbl_err_report(const DblinkError *error, bool fail_on_error, const char *action)
 {
 	StringInfoData context;
 
 	initStringInfo(&context);
 	if (error->context != NULL && error->context[0] != '\0')
 		appendStringInfo(&context, "%s\n", error->context);
-	if (conn->kind == DBLINK_NAMED)
-		appendStringInfo(&context, "%s on dblink connection named \"%s\"",
-						 action, conn->name);
-	else
-		appendStringInfo(&context, "%s on unnamed dblink connection", action);
+	appendStringInfo(&context, "%s on %s", action, error->where);
 
 	ereport(fail_on_error ? ERROR : NOTICE,
 			(errcode(error->sqlstate),
@@ -130,7 +127,7 @@ dbl_err_report_now(DblinkConn *conn, bool fail_on_error, const char *action)
 	DblinkError error;
 
 	dbl_err_fill(&error, conn);
-	dbl_err_report(&error, conn, fail_on_error, action);
+	dbl_err_report(&error, fail_on_error, action);
 }
 
 /*
@@ -198,4 +195,20 @@ dbl_err_closed(DblinkConn *conn)
 			 errmsg("dblink connection \"%s\" was closed", conn->name) :
 			 errmsg("unnamed dblink connection was closed"),
 			 errdetail("The remote server did not answer a cancel request in time.")));
+}
+
+/*
+ * Warn that a transaction block of the user's on the remote has come to nothing,
+ * because a statement in it had to be cancelled.
+ */
+void
+dbl_err_remote_xact_aborted(DblinkConn *conn)
+{
+	ereport(WARNING,
+			(errcode(ERRCODE_IN_FAILED_SQL_TRANSACTION),
+			 conn->kind == DBLINK_NAMED ?
+			 errmsg("remote transaction on dblink connection \"%s\" was aborted",
+					conn->name) :
+			 errmsg("remote transaction on unnamed dblink connection was aborted"),
+			 errdetail("A statement in it had to be cancelled.")));
 }

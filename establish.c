@@ -22,6 +22,9 @@
 #include "storage/fd.h"
 #include "storage/latch.h"
 
+/* How much of a remote notice is logged. */
+#define NOTICE_MAX		8192
+
 /* What PQconnectStartParams() is given. */
 typedef struct ConnectParams
 {
@@ -81,23 +84,28 @@ dbl_est_reserve_fd(DblinkConn *conn)
 
 /*
  * Notice receiver: a remote NOTICE goes to the local log, as one entry however
- * many lines it has.
+ * many lines it has, and of no more than NOTICE_MAX bytes.
  *
  * libpq calls this from its own depths.  An error that left here would tear
  * libpq's state, so neither an interrupt nor a lack of memory may: a message
- * that can't be logged is lost.
+ * that can't be logged is lost.  Throwing resets the count of what holds
+ * interrupts off, so that is put back.
  */
 static void
 log_notice(void *arg, const PGresult *res)
 {
 	MemoryContext context = CurrentMemoryContext;
+	uint32		holdoff = InterruptHoldoffCount;
 
 	HOLD_INTERRUPTS();
 	PG_TRY();
 	{
+		const char *raw = PQresultErrorMessage(res);
+		char	   *text = pnstrdup(raw, Min(strlen(raw), NOTICE_MAX));
+
 		ereport(LOG,
 				(errmsg_internal("received message via remote connection: %s",
-								 pchomp(dbl_err_clean(PQresultErrorMessage(res)))),
+								 pchomp(dbl_err_clean(text))),
 				 errhidestmt(true)));
 	}
 	PG_CATCH();
@@ -106,7 +114,7 @@ log_notice(void *arg, const PGresult *res)
 		FlushErrorState();
 	}
 	PG_END_TRY();
-	RESUME_INTERRUPTS();
+	InterruptHoldoffCount = holdoff;
 }
 
 /*
@@ -239,8 +247,9 @@ static bool
 connect_poll(DblinkConn *conn, long timeout)
 {
 	PostgresPollingStatusType status = PGRES_POLLING_WRITING;
-	uint32		wait_event = conn->kind == DBLINK_ONE_CALL ?
-		dbl_wait_events.get_connect : dbl_wait_events.connect;
+	uint32		wait_event = dbl_wait_event(conn->kind == DBLINK_ONE_CALL ?
+											DBLINK_WAIT_GET_CONNECT :
+											DBLINK_WAIT_CONNECT);
 	TimestampTz deadline = 0;
 	Address		address = {0};
 

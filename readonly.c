@@ -19,44 +19,8 @@
 #include "nodes/parsenodes.h"
 #include "parser/parser.h"
 
-static List *parse(const char *sql);
 static bool writes(Node *node, void *context);
-
-/*
- * Parse SQL text; NIL if it does not parse.
- *
- * The parser holds nothing that an error would leave behind, so an error about
- * the text itself needs no subtransaction to be recovered from.
- */
-static List *
-parse(const char *sql)
-{
-	MemoryContext caller_context = CurrentMemoryContext;
-	List	   *statements = NIL;
-
-	PG_TRY();
-	{
-		statements = raw_parser(sql, RAW_PARSE_DEFAULT);
-	}
-	PG_CATCH();
-	{
-		switch (ERRCODE_TO_CATEGORY(geterrcode()))
-		{
-			case ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION:
-			case ERRCODE_DATA_EXCEPTION:
-			case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
-			case ERRCODE_FEATURE_NOT_SUPPORTED:
-				break;
-			default:
-				PG_RE_THROW();
-		}
-		MemoryContextSwitchTo(caller_context);
-		FlushErrorState();
-	}
-	PG_END_TRY();
-
-	return statements;
-}
+static bool is_one_read(const char *sql);
 
 /*
  * Walker: is there a part that stores or locks rows?
@@ -82,25 +46,68 @@ writes(Node *node, void *context)
 }
 
 /*
- * Does the text only read, as far as can be known?
- *
- * Never throws for what is in the text.  The answer holds for a session in
- * which standard_conforming_strings is on.
+ * Is the text one statement that only reads?  Throws if it does not parse.
  */
-bool
-dbl_sql_only_reads(const char *sql)
+static bool
+is_one_read(const char *sql)
 {
-	List	   *statements;
+	List	   *statements = raw_parser(sql, RAW_PARSE_DEFAULT);
 	Node	   *statement;
 
-	if (!standard_conforming_strings)
-		return false;
-
-	statements = parse(sql);
 	if (list_length(statements) != 1)
 		return false;
 	statement = linitial_node(RawStmt, statements)->stmt;
 	if (IsA(statement, FetchStmt))
 		return !((FetchStmt *) statement)->ismove;
 	return IsA(statement, SelectStmt) && !writes(statement, NULL);
+}
+
+/*
+ * Does the text only read, as far as can be known?  The answer holds for a
+ * session in which standard_conforming_strings is on.
+ *
+ * Never throws for what is in the text, and quietly: what the parser has to note
+ * about it is for the remote to note.  The parser holds nothing that an error
+ * would leave behind, so an error about the text needs no subtransaction to be
+ * recovered from.
+ */
+bool
+dbl_sql_only_reads(const char *sql)
+{
+	MemoryContext caller_context = CurrentMemoryContext;
+	int			client_level = client_min_messages;
+	int			log_level = log_min_messages;
+	bool		result = false;
+
+	if (!standard_conforming_strings)
+		return false;
+
+	PG_TRY();
+	{
+		client_min_messages = ERROR;
+		log_min_messages = ERROR;
+		result = is_one_read(sql);
+	}
+	PG_CATCH();
+	{
+		client_min_messages = client_level;
+		log_min_messages = log_level;
+		switch (ERRCODE_TO_CATEGORY(geterrcode()))
+		{
+			case ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION:
+			case ERRCODE_DATA_EXCEPTION:
+			case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
+			case ERRCODE_FEATURE_NOT_SUPPORTED:
+				break;
+			default:
+				PG_RE_THROW();
+		}
+		MemoryContextSwitchTo(caller_context);
+		FlushErrorState();
+	}
+	PG_END_TRY();
+
+	client_min_messages = client_level;
+	log_min_messages = log_level;
+	return result;
 }

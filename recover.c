@@ -25,8 +25,11 @@
 /* How long to wait for the effect of a cancel request; there are two. */
 #define CANCELLED_MS	1000
 
-/* How long the session's end waits for a cancel request to get through. */
+/* How long the session's end waits for cancel requests to get through. */
 #define EXIT_CANCEL_MS	500
+
+/* When the session's end stops waiting, for all connections together. */
+static TimestampTz exit_deadline = 0;
 
 /* What one step of reading a connection empty came to. */
 typedef enum DrainStep
@@ -159,7 +162,10 @@ dbl_recover(DblinkConn *conn)
 		return true;
 	if (proc_exit_inprogress)
 	{
-		dbl_cancel_send(conn, EXIT_CANCEL_MS);
+		if (exit_deadline == 0)
+			exit_deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+														EXIT_CANCEL_MS);
+		dbl_cancel_send(conn, dbl_time_left(exit_deadline));
 		return false;
 	}
 
@@ -187,8 +193,12 @@ dbl_recover(DblinkConn *conn)
 		bool		sent = dbl_cancel_send(conn, CANCELLED_MS);
 
 		/* A request still on its way might hit the next statement. */
-		if (drain(conn, false, dbl_time_left(deadline), false))
-			return sent;
+		if (!drain(conn, false, dbl_time_left(deadline), false))
+			continue;
+		if (conn->in_xact && sent &&
+			PQtransactionStatus(conn->pgconn) == PQTRANS_INERROR)
+			dbl_err_remote_xact_aborted(conn);
+		return sent;
 	}
 	return false;
 }

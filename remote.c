@@ -28,13 +28,18 @@
 /* Rows that libpq hands out at a time, if it can. */
 #define CHUNK_ROWS		256
 
+/* How long to wait for the socket where libpq may have read ahead of it. */
+#define HIDDEN_MS		100
+
 /* How long to wait without looking at the latch. */
 #define BRIEF_MS		1
 
 static int	wait_socket_briefly(DblinkConn *conn, int events);
 static void begin_call(DblinkConn *conn, DblinkPhase phase);
+static bool is_in_xact(DblinkConn *conn);
 static void end_call(DblinkConn *conn);
 static void flush(DblinkConn *conn);
+static void not_sent(DblinkConn *conn) pg_attribute_noreturn();
 static void receive(DblinkConn *conn);
 static void copy_check(DblinkConn *conn);
 static PGresult *read_to_end(DblinkConn *conn);
@@ -131,6 +136,15 @@ begin_call(DblinkConn *conn, DblinkPhase phase)
 }
 
 /*
+ * Is the remote in a transaction block, with nothing going on?
+ */
+static bool
+is_in_xact(DblinkConn *conn)
+{
+	return PQtransactionStatus(conn->pgconn) == PQTRANS_INTRANS;
+}
+
+/*
  * The exchange is over.  A transaction block that we opened for a cursor may
  * have been ended in it; another one will be the user's.
  */
@@ -154,7 +168,7 @@ flush(DblinkConn *conn)
 		int			event;
 
 		event = dbl_remote_wait(conn, WL_SOCKET_READABLE | WL_SOCKET_WRITEABLE, -1,
-							dbl_wait_events.get_result);
+							dbl_wait_event(DBLINK_WAIT_GET_RESULT));
 		if ((event & WL_SOCKET_READABLE) && !PQconsumeInput(conn->pgconn))
 			break;
 	}
@@ -170,31 +184,41 @@ flush(DblinkConn *conn)
 bool
 dbl_remote_send(DblinkConn *conn, const char *sql)
 {
+	bool		in_xact = is_in_xact(conn);
+
 	if (!PQsendQuery(conn->pgconn, sql))
 		return false;
+	conn->in_xact = in_xact;
 	begin_call(conn, DBLINK_RUNNING);
 	flush(conn);
 	return true;
 }
 
 /*
- * The same, but throws XX000 if libpq does not take the text.
+ * Throw XX000: libpq does not take a query.
  *
  * If that is because the end of an asynchronous query was not fetched, although
  * all its results were, it is taken note of: a second try succeeds.
  */
-void
-dbl_remote_send_query(DblinkConn *conn, const char *sql)
+static void
+not_sent(DblinkConn *conn)
 {
-	const char *reason;
+	const char *reason = dbl_err_message(conn);
 
-	if (dbl_remote_send(conn, sql))
-		return;
-	reason = dbl_err_message(conn);
 	(void) PQisBusy(conn->pgconn);
 	ereport(ERROR,
 			(errcode(ERRCODE_INTERNAL_ERROR),
 			 errmsg_internal("could not send query: %s", reason)));
+}
+
+/*
+ * The same as dbl_remote_send(), but throws XX000 if libpq does not take it.
+ */
+void
+dbl_remote_send_query(DblinkConn *conn, const char *sql)
+{
+	if (!dbl_remote_send(conn, sql))
+		not_sent(conn);
 }
 
 /*
@@ -263,6 +287,9 @@ dbl_remote_is_partial(const PGresult *res)
 static void
 receive(DblinkConn *conn)
 {
+	/* What was decrypted already does not show at the socket. */
+	bool		hidden = PQsslInUse(conn->pgconn) || PQgssEncInUse(conn->pgconn);
+
 	if (!dbl_remote_is_partial(conn->res))
 		(void) dbl_set_chunked_rows(conn->pgconn, CHUNK_ROWS);
 	PQclear(conn->res);
@@ -270,8 +297,8 @@ receive(DblinkConn *conn)
 
 	while (PQisBusy(conn->pgconn))
 	{
-		dbl_remote_wait(conn, WL_SOCKET_READABLE, -1,
-					dbl_wait_events.get_result);
+		dbl_remote_wait(conn, WL_SOCKET_READABLE, hidden ? HIDDEN_MS : -1,
+						dbl_wait_event(DBLINK_WAIT_GET_RESULT));
 		if (PQconsumeInput(conn->pgconn))
 			continue;
 
@@ -378,7 +405,7 @@ dbl_remote_finish(DblinkConn *conn)
 
 /*
  * Prepare SQL text as the unnamed statement, and give a result that describes
- * its columns, or the remote's error.  NULL if libpq did not take the text.
+ * its columns, or the remote's error.  Throws XX000 if libpq does not take it.
  */
 PGresult *
 dbl_remote_describe(DblinkConn *conn, const char *sql)
@@ -386,14 +413,16 @@ dbl_remote_describe(DblinkConn *conn, const char *sql)
 	PGresult   *res;
 
 	dbl_remote_forget(conn);
+	conn->in_xact = is_in_xact(conn);
 	if (!PQsendPrepare(conn->pgconn, "", sql, 0, NULL))
-		return NULL;
+		not_sent(conn);
 	begin_call(conn, DBLINK_RUNNING);
 	flush(conn);
 	res = read_to_end(conn);
-	if (PQresultStatus(res) != PGRES_COMMAND_OK ||
-		!PQsendDescribePrepared(conn->pgconn, ""))
+	if (PQresultStatus(res) != PGRES_COMMAND_OK)
 		return res;
+	if (!PQsendDescribePrepared(conn->pgconn, ""))
+		not_sent(conn);
 
 	begin_call(conn, DBLINK_RUNNING);
 	flush(conn);
@@ -401,13 +430,14 @@ dbl_remote_describe(DblinkConn *conn, const char *sql)
 }
 
 /*
- * Run the unnamed statement; its results are for this call.  If libpq does not
- * take it, there will be a result that says so.
+ * Run the unnamed statement; its results are for this call.  Throws XX000 if
+ * libpq does not take it.
  */
 void
 dbl_remote_send_prepared(DblinkConn *conn, bool binary)
 {
-	(void) PQsendQueryPrepared(conn->pgconn, "", 0, NULL, NULL, NULL, binary);
+	if (!PQsendQueryPrepared(conn->pgconn, "", 0, NULL, NULL, NULL, binary))
+		not_sent(conn);
 	begin_call(conn, DBLINK_RUNNING);
 	conn->binary = binary;
 	flush(conn);

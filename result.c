@@ -34,6 +34,7 @@ typedef struct Sink
 
 static bool are_types_equal(PGresult *description, TupleDesc tupdesc);
 static TupleDesc result_tupdesc(FunctionCallInfo fcinfo);
+static Tuplestorestate *store_begin(FunctionCallInfo fcinfo);
 static void sink_clear(Sink *sink);
 static void sink_begin_rows(Sink *sink, PGresult *res);
 static void sink_rows(Sink *sink, PGresult *res);
@@ -97,7 +98,7 @@ dbl_res_send(const DblinkQuery *query, const char *sql, TupleDesc tupdesc)
 	PGresult   *description;
 
 	if (dbl_result_format != DBLINK_FORMAT_BINARY || tupdesc == NULL ||
-		!dbl_dec_is_binary_safe(tupdesc) || !dbl_sql_only_reads(sql) ||
+		!dbl_dec_is_binary_safe(tupdesc, query->conn->pgconn) || !dbl_sql_only_reads(sql) ||
 		PQtransactionStatus(query->conn->pgconn) == PQTRANS_ACTIVE)
 	{
 		dbl_remote_send_query(query->conn, sql);
@@ -160,24 +161,51 @@ result_tupdesc(FunctionCallInfo fcinfo)
 }
 
 /*
+ * Make a tuplestore for the rows of a set-returning function.
+ */
+static Tuplestorestate *
+store_begin(FunctionCallInfo fcinfo)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext caller_context;
+	Tuplestorestate *store;
+
+	caller_context = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
+	store = tuplestore_begin_heap((rsinfo->allowedModes & SFRM_Materialize_Random) != 0,
+								  false, work_mem);
+	MemoryContextSwitchTo(caller_context);
+	return store;
+}
+
+/*
+ * Return a set from a function whose row type is its own affair: gives the
+ * tuplestore that is to be filled.  The executor looks whether the type is what
+ * the caller expects.
+ */
+Tuplestorestate *
+dbl_res_return(FunctionCallInfo fcinfo, TupleDesc tupdesc)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext caller_context;
+
+	rsinfo->setResult = store_begin(fcinfo);
+	caller_context = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
+	rsinfo->setDesc = BlessTupleDesc(CreateTupleDescCopy(tupdesc));
+	MemoryContextSwitchTo(caller_context);
+	return rsinfo->setResult;
+}
+
+/*
  * Of several results only the last counts: throw away what is there, and make
  * the tuplestore if it is not.
  */
 static void
 sink_clear(Sink *sink)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) sink->fcinfo->resultinfo;
-	MemoryContext caller_context;
-
 	if (sink->store != NULL)
-	{
 		tuplestore_clear(sink->store);
-		return;
-	}
-	caller_context = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
-	sink->store = tuplestore_begin_heap((rsinfo->allowedModes & SFRM_Materialize_Random) != 0,
-										false, work_mem);
-	MemoryContextSwitchTo(caller_context);
+	else
+		sink->store = store_begin(sink->fcinfo);
 }
 
 /*
@@ -305,7 +333,7 @@ dbl_res_materialize(FunctionCallInfo fcinfo, const DblinkQuery *query)
 
 	if (error.primary != NULL)
 	{
-		dbl_err_report(&error, query->conn, query->fail_on_error, query->action);
+		dbl_err_report(&error, query->fail_on_error, query->action);
 		if (sink.store != NULL)
 			tuplestore_end(sink.store);
 		return;

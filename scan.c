@@ -351,8 +351,10 @@ start_scan(DblinkScanState *state)
 
 /*
  * Have done with the stream, even before its end: then the remote statement is
- * brought to its end as dblink.on_early_end says.  Drained, it may still throw
- * the remote's error, as it would have before the first row without streaming.
+ * brought to its end as dblink.on_early_end says; but never cancelled in a
+ * transaction block on the remote, which that would abort.  Drained, it may still
+ * throw the remote's error, as it would have before the first row without
+ * streaming.
  */
 static void
 end_stream(DblinkScanState *state)
@@ -362,13 +364,13 @@ end_stream(DblinkScanState *state)
 
 	if (stream == NULL)
 		return;
-	if (dbl_stream_is_reading(stream))
-	{
-		if (dbl_on_early_end == DBLINK_EARLY_END_DRAIN)
-			dbl_stream_drain(stream);
-		else
-			dbl_conn_abandon(dbl_stream_conn(stream));
-	}
+	conn = dbl_stream_conn(stream);
+	if (dbl_on_early_end == DBLINK_EARLY_END_DRAIN ||
+		(conn != NULL && conn->in_xact))
+		dbl_stream_drain(stream);
+	else if (dbl_stream_is_reading(stream))
+		dbl_conn_abandon(conn);
+
 	state->source = dbl_stream_source(stream);
 	state->stream = NULL;
 	conn = dbl_stream_conn(stream);

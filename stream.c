@@ -13,9 +13,14 @@
  * settings, and a conversion may run a user's functions.  Conversions take
  * place only where the stream's own reader asks for a row.
  *
+ * An error of the remote's belongs to the stream's reader, too.  If it comes while
+ * the stream yields, it is kept until the reader gets there.
+ *
  * Memory: a stream has a context of its own, a child of its reader's.  When the
  * context goes away, the stream lets go of the connection; what is still on
- * the way then is left to connection.c, as after any failed call.
+ * the way then is left to connection.c, as after any failed call.  The spool's
+ * files have a resource owner of their own: the reader's may be gone before the
+ * reader is (a portal that failed in a subtransaction).
  *
  *-------------------------------------------------------------------------
  */
@@ -37,28 +42,42 @@ struct DblinkStream
 {
 	MemoryContext context;		/* of the stream and all it makes */
 	MemoryContextCallback callback;
-	ResourceOwner owner;		/* of the spool's files */
+	dlist_node	node;			/* in the list of all streams */
 	DblinkQuery query;			/* query.conn is NULL when let go of */
 	TupleDesc	tupdesc;		/* of the rows; the reader's */
 	DblinkDecoder *decoder;		/* NULL until the first row came */
 	bool		reading;		/* is there more to come from the remote? */
+	DblinkError error;			/* what came at the end, if error.primary */
 
 	PGresult   *res;			/* part that is being read; the connection's */
 	int			row;			/* next row of it */
 	int			nrows;			/* rows in it */
 
 	Tuplestorestate *spool;		/* what came after, or NULL */
-	TupleTableSlot *slot;		/* for reading the spool */
+	bool		spooling;		/* it is being filled */
+	ResourceOwner owner;		/* of its files, or NULL */
+	TupleTableSlot *slot;		/* for reading it */
 
 	int64		left_at;		/* when the reader got its last row, ms */
 	int64		away_ms;		/* time the reader spent between rows */
 };
 
-static void let_go(void *arg);
+static dlist_head streams = DLIST_STATIC_INIT(streams);
+
+static void let_go(DblinkStream *stream);
+static void release_files(DblinkStream *stream);
+static void context_is_reset(void *arg);
 static int64 coarse_now(void);
 static bool next_part(DblinkStream *stream);
-static void end_of_result(DblinkStream *stream, DblinkError *error);
-static void spool_part(DblinkStream *stream, MemoryContext row_context);
+static void take_part(DblinkStream *stream, PGresult *res);
+static void note_error(DblinkStream *stream);
+static void error_check(DblinkStream *stream);
+static void end_of_result(DblinkStream *stream);
+static int	enter_level(DblinkStream *stream);
+static void leave_level(DblinkStream *stream, int level);
+static bool next_raw(DblinkStream *stream, DblinkRow *row);
+static void spool_begin(DblinkStream *stream);
+static void spool_row(DblinkStream *stream, MemoryContext row_context);
 static TupleDesc spool_tupdesc(int natts);
 static bool next_spooled(DblinkStream *stream, DblinkRow *row);
 static void watch_reader(DblinkStream *stream);
@@ -79,34 +98,73 @@ dbl_stream_begin(const DblinkQuery *query, TupleDesc tupdesc)
 												  sizeof(DblinkStream));
 
 	stream->context = context;
-	stream->callback.func = let_go;
+	stream->callback.func = context_is_reset;
 	stream->callback.arg = stream;
 	MemoryContextRegisterResetCallback(context, &stream->callback);
-	stream->owner = CurrentResourceOwner;
+	dlist_push_tail(&streams, &stream->node);
 	stream->query = *query;
 	stream->tupdesc = tupdesc;
 	stream->reading = true;
 	stream->left_at = coarse_now();
 
 	query->conn->stream = stream;
-	query->conn->cancel_on_abort = true;
+	query->conn->cancel_on_abort = !query->conn->in_xact;
 	return stream;
 }
 
 /*
- * Have no more to do with the connection.  Also a reset callback.
+ * Have no more to do with the connection.
  */
 static void
-let_go(void *arg)
+let_go(DblinkStream *stream)
 {
-	DblinkStream *stream = arg;
-
 	if (stream->query.conn != NULL)
 		stream->query.conn->stream = NULL;
 	stream->query.conn = NULL;
 	stream->reading = false;
 	stream->res = NULL;
 	stream->row = stream->nrows = 0;
+}
+
+/*
+ * Close the spool's files, if they have not been by tuplestore_end().
+ */
+static void
+release_files(DblinkStream *stream)
+{
+	if (stream->owner == NULL)
+		return;
+	ResourceOwnerRelease(stream->owner, RESOURCE_RELEASE_BEFORE_LOCKS, false, false);
+	ResourceOwnerRelease(stream->owner, RESOURCE_RELEASE_LOCKS, false, false);
+	ResourceOwnerRelease(stream->owner, RESOURCE_RELEASE_AFTER_LOCKS, false, false);
+	ResourceOwnerDelete(stream->owner);
+	stream->owner = NULL;
+}
+
+/*
+ * Reset callback of a stream's context: its memory is about to go.
+ */
+static void
+context_is_reset(void *arg)
+{
+	DblinkStream *stream = arg;
+
+	let_go(stream);
+	release_files(stream);
+	dlist_delete(&stream->node);
+}
+
+/*
+ * The transaction ends, and with it every resource owner.  What streams there
+ * are still, will not be read again.
+ */
+void
+dbl_stream_end_of_xact(void)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &streams)
+		release_files(dlist_container(DblinkStream, node, iter.cur));
 }
 
 /*
@@ -139,35 +197,62 @@ coarse_now(void)
 
 /*
  * The remote has sent everything.  A named connection is free for others; one
- * for this call is closed with the stream.  Throws the remote's error if there
- * was one.
+ * for this call is closed with the stream.
  */
 static void
-end_of_result(DblinkStream *stream, DblinkError *error)
+end_of_result(DblinkStream *stream)
 {
-	DblinkConn *conn = stream->query.conn;
-
 	stream->reading = false;
 	stream->res = NULL;
 	stream->row = stream->nrows = 0;
-	if (conn->kind != DBLINK_ONE_CALL)
+	if (stream->query.conn->kind != DBLINK_ONE_CALL)
 		let_go(stream);
-	if (error->primary != NULL)
-		dbl_err_report(error, conn, true, stream->query.action);
 }
 
 /*
- * Get the next rows from the remote.  Gives false at the end.
+ * Note the remote's error, or that it sent something else than rows.
+ */
+static void
+note_error(DblinkStream *stream)
+{
+	MemoryContext caller_context;
+
+	if (stream->error.primary != NULL)
+		return;
+	caller_context = MemoryContextSwitchTo(stream->context);
+	dbl_err_fill(&stream->error, stream->query.conn);
+	MemoryContextSwitchTo(caller_context);
+}
+
+/*
+ * Rows have come: they are the current part.
+ */
+static void
+take_part(DblinkStream *stream, PGresult *res)
+{
+	if (stream->decoder == NULL)
+	{
+		MemoryContext caller_context = MemoryContextSwitchTo(stream->context);
+
+		stream->decoder = dbl_dec_begin(stream->query.conn, res, stream->tupdesc);
+		MemoryContextSwitchTo(caller_context);
+	}
+	stream->res = res;
+	stream->row = 0;
+	stream->nrows = PQntuples(res);
+}
+
+/*
+ * Get the next rows from the remote.  Gives false at the end, where
+ * stream->error is the remote's error, if there was one.
  *
- * Throws the remote's error, 42804 if the number of columns is wrong.
+ * Throws 42804 if the number of columns is wrong.
  */
 static bool
 next_part(DblinkStream *stream)
 {
 	DblinkConn *conn = stream->query.conn;
-	DblinkError error = {0};
 	PGresult   *res;
-	int			level;
 
 	if (!stream->reading)
 		return false;
@@ -176,69 +261,117 @@ next_part(DblinkStream *stream)
 				(errcode(ERRCODE_CONNECTION_FAILURE),
 				 errmsg("dblink connection was closed while its rows were being read")));
 
-	/* If this fails in a subtransaction, it is its end that cleans up. */
-	level = conn->level;
-	conn->level = GetCurrentTransactionNestLevel();
 	while ((res = dbl_remote_next(conn)) != NULL)
 	{
 		switch (dbl_remote_kind(res))
 		{
 			case DBLINK_ROWS:
 			case DBLINK_LAST_ROWS:
-				if (stream->decoder == NULL)
-				{
-					MemoryContext caller = MemoryContextSwitchTo(stream->context);
-
-					stream->decoder = dbl_dec_begin(conn, res,
-															stream->tupdesc);
-					MemoryContextSwitchTo(caller);
-				}
-				stream->res = res;
-				stream->row = 0;
-				stream->nrows = PQntuples(res);
-				conn->level = level;
+				take_part(stream, res);
 				if (stream->nrows > 0)
 					return true;
 				break;
 			case DBLINK_COMMAND:
 				if (stream->query.cursor != NULL)
 					dbl_err_no_cursor(stream->query.cursor);
-				/* FALLTHROUGH */
+				note_error(stream);
+				break;
 			case DBLINK_FAILURE:
-				if (error.primary == NULL)
-					dbl_err_fill(&error, conn);
+				note_error(stream);
 				break;
 		}
 	}
-	conn->level = level;
-	end_of_result(stream, &error);
+	end_of_result(stream);
 	return false;
 }
 
 /*
+ * While somebody uses the stream, its connection is in use at the transaction
+ * level of that somebody: if it fails there, the end of that level cleans up.
+ * Gives the level to go back to.
+ */
+static int
+enter_level(DblinkStream *stream)
+{
+	DblinkConn *conn = stream->query.conn;
+	int			level = 0;
+
+	if (conn != NULL)
+	{
+		level = conn->level;
+		conn->level = GetCurrentTransactionNestLevel();
+	}
+	return level;
+}
+
+/*
+ * Back to the reader's own level.
+ */
+static void
+leave_level(DblinkStream *stream, int level)
+{
+	if (stream->query.conn != NULL)
+		stream->query.conn->level = level;
+}
+
+/*
+ * The end was reached: throw the remote's error, if there was one.
+ */
+static void
+error_check(DblinkStream *stream)
+{
+	if (stream->error.primary != NULL)
+		dbl_err_report(&stream->error, true, stream->query.action);
+}
+
+/*
+ * Find the next row, spooled or in the current part.  Gives false at the end.
+ */
+static bool
+next_raw(DblinkStream *stream, DblinkRow *row)
+{
+	if (stream->spooling)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_FAILURE),
+				 errmsg("rows of a remote query were lost"),
+				 errdetail("Reading them ahead failed, and the error was ignored.")));
+	if (next_spooled(stream, row))
+		return true;
+	if (stream->row == stream->nrows && !next_part(stream))
+		return false;
+	row->res = stream->res;
+	row->number = stream->row++;
+	return true;
+}
+
+/*
  * The next row, converted: *values and *nulls are valid until the next call.
- * Gives false at the end.  Throws what next_part() and conversions throw.
+ * Gives false at the end.
+ *
+ * Throws the remote's error, what next_part() throws, and what conversions throw.
  */
 bool
 dbl_stream_next(DblinkStream *stream, Datum **values, bool **nulls)
 {
 	DblinkRow	row = {0};
-	int			guc_level;
+	int			level;
+	bool		found;
 
 	watch_reader(stream);
-	if (!next_spooled(stream, &row))
+	level = enter_level(stream);
+	found = next_raw(stream, &row);
+	if (found)
 	{
-		if (stream->row == stream->nrows && !next_part(stream))
-			return false;
-		row.res = stream->res;
-		row.number = stream->row++;
-	}
+		int			guc_level = dbl_dec_mimic(stream->decoder);
 
-	guc_level = dbl_dec_mimic(stream->decoder);
-	dbl_dec_row(stream->decoder, stream->query.conn, &row, values, nulls);
-	dbl_dec_mimic_end(guc_level);
+		dbl_dec_row(stream->decoder, stream->query.conn, &row, values, nulls);
+		dbl_dec_mimic_end(guc_level);
+	}
+	else
+		error_check(stream);
+	leave_level(stream, level);
 	stream->left_at = coarse_now();
-	return true;
+	return found;
 }
 
 /*
@@ -259,30 +392,49 @@ watch_reader(DblinkStream *stream)
 /*
  * Read the rest of the result into the spool.  The connection is free then.
  *
- * Files belong to the owner of the stream, not to whoever makes it yield.
- * Throws the remote's error.
+ * Does not throw the remote's error: that is for the reader.
  */
 void
 dbl_stream_read_ahead(DblinkStream *stream)
 {
 	MemoryContext caller_context = CurrentMemoryContext;
-	ResourceOwner caller_owner = CurrentResourceOwner;
 	MemoryContext row_context;
+	int			level;
 
 	if (!stream->reading)
 		return;
-	CurrentResourceOwner = stream->owner;
+	stream->spooling = true;
+	level = enter_level(stream);
 	MemoryContextSwitchTo(stream->context);
 	row_context = AllocSetContextCreate(stream->context, "dblink spool row",
 										ALLOCSET_DEFAULT_SIZES);
 	while (stream->row < stream->nrows || next_part(stream))
 	{
 		MemoryContextReset(row_context);
-		spool_part(stream, row_context);
+		spool_row(stream, row_context);
 	}
 	MemoryContextDelete(row_context);
-	CurrentResourceOwner = caller_owner;
 	MemoryContextSwitchTo(caller_context);
+	leave_level(stream, level);
+	stream->spooling = false;
+}
+
+/*
+ * Make the spool.  The tuplestore opens its files for the resource owner that is
+ * current now.
+ */
+static void
+spool_begin(DblinkStream *stream)
+{
+	ResourceOwner caller_owner = CurrentResourceOwner;
+
+	stream->owner = ResourceOwnerCreate(TopTransactionResourceOwner,
+										"dblink stream");
+	stream->slot = MakeSingleTupleTableSlot(spool_tupdesc(stream->tupdesc->natts),
+											&TTSOpsMinimalTuple);
+	CurrentResourceOwner = stream->owner;
+	stream->spool = tuplestore_begin_heap(false, false, work_mem);
+	CurrentResourceOwner = caller_owner;
 }
 
 /*
@@ -304,7 +456,7 @@ spool_tupdesc(int natts)
  * first.  Values keep the NUL that libpq ends them with.
  */
 static void
-spool_part(DblinkStream *stream, MemoryContext row_context)
+spool_row(DblinkStream *stream, MemoryContext row_context)
 {
 	int			natts = stream->tupdesc->natts;
 	MemoryContext caller_context;
@@ -313,11 +465,7 @@ spool_part(DblinkStream *stream, MemoryContext row_context)
 	int			i;
 
 	if (stream->spool == NULL)
-	{
-		stream->slot = MakeSingleTupleTableSlot(spool_tupdesc(natts),
-												&TTSOpsMinimalTuple);
-		stream->spool = tuplestore_begin_heap(false, false, work_mem);
-	}
+		spool_begin(stream);
 
 	caller_context = MemoryContextSwitchTo(row_context);
 	values = palloc0(natts * sizeof(Datum));
@@ -390,8 +538,12 @@ dbl_stream_conn(DblinkStream *stream)
 void
 dbl_stream_drain(DblinkStream *stream)
 {
-	while (next_part(stream))
+	int			level = enter_level(stream);
+
+	while (stream->query.conn != NULL && next_part(stream))
 		;
+	error_check(stream);
+	leave_level(stream, level);
 }
 
 /*
@@ -401,6 +553,9 @@ void
 dbl_stream_end(DblinkStream *stream)
 {
 	if (stream->spool != NULL)
+	{
+		ExecDropSingleTupleTableSlot(stream->slot);
 		tuplestore_end(stream->spool);
+	}
 	MemoryContextDelete(stream->context);
 }

@@ -117,6 +117,8 @@ sub strike
 	my ($r, $answers, $trouble) = converse(@$dialogue);
 	my $report = $proxy->report;
 	my $troubled = $trouble ne $clean->{trouble};
+	# how many TLS records there are depends on what libpq wrote at a time
+	return if !$report->{fired} && $name =~ /1$/ && !$r->{hung} && !$troubled;
 	# psql's own words; libpq has some like them in a DETAIL of dblink's
 	my $gone = $r->{err} =~ /^(connection to server was lost|FATAL:  57P01)/m;
 	$points++;
@@ -245,9 +247,9 @@ elsif ($full)
 }
 else
 {
-	sweep('always', 'true', 0, 2);
-	sweep('off', 'false', 0, 4);
-	sweep('on', 'true', 1, 4) if $can_tls;
+	sweep('always', 'true', 0, 3);
+	sweep('off', 'false', 0, 6);
+	sweep('on', 'true', 1, 6) if $can_tls;
 }
 ok($can_tls, 'TLS was tried');
 
