@@ -134,6 +134,7 @@ _PG_init(void)
 {
 	define_settings();
 	dbl_conn_init();
+	dbl_stream_init();
 	dbl_plan_init();
 }
 

@@ -331,6 +331,7 @@ extern int	dbl_dec_mimic(DblinkDecoder *decoder);
 extern void dbl_dec_mimic_end(int guc_level);
 
 /* stream.c */
+extern void dbl_stream_init(void);
 extern DblinkStream *dbl_stream_begin(const DblinkQuery *query,
 									  TupleDesc tupdesc);
 extern bool dbl_stream_next(DblinkStream *stream, Datum **values, bool **nulls);

@@ -43,6 +43,7 @@ struct DblinkStream
 	MemoryContext context;		/* of the stream and all it makes */
 	MemoryContextCallback callback;
 	dlist_node	node;			/* in the list of all streams */
+	ResourceOwner reader;		/* of the plan that reads it; only compared */
 	DblinkQuery query;			/* query.conn is NULL when let go of */
 	TupleDesc	tupdesc;		/* of the rows; the reader's */
 	DblinkDecoder *decoder;		/* NULL until the first row came */
@@ -67,6 +68,8 @@ static dlist_head streams = DLIST_STATIC_INIT(streams);
 static void let_go(DblinkStream *stream);
 static void release_files(DblinkStream *stream);
 static void context_is_reset(void *arg);
+static void reader_released(ResourceReleasePhase phase, bool isCommit,
+							bool isTopLevel, void *arg);
 static int64 coarse_now(void);
 static bool next_part(DblinkStream *stream);
 static void take_part(DblinkStream *stream, PGresult *res);
@@ -81,6 +84,15 @@ static void spool_row(DblinkStream *stream, MemoryContext row_context);
 static TupleDesc spool_tupdesc(int natts);
 static bool next_spooled(DblinkStream *stream, DblinkRow *row);
 static void watch_reader(DblinkStream *stream);
+
+/*
+ * Called once, when the library is loaded.
+ */
+void
+dbl_stream_init(void)
+{
+	RegisterResourceReleaseCallback(reader_released, NULL);
+}
 
 /*
  * Begin to stream the result of a query that was sent, or is to be fetched.
@@ -102,6 +114,7 @@ dbl_stream_begin(const DblinkQuery *query, TupleDesc tupdesc)
 	stream->callback.arg = stream;
 	MemoryContextRegisterResetCallback(context, &stream->callback);
 	dlist_push_tail(&streams, &stream->node);
+	stream->reader = CurrentResourceOwner;
 	stream->query = *query;
 	stream->tupdesc = tupdesc;
 	stream->reading = true;
@@ -152,6 +165,28 @@ context_is_reset(void *arg)
 	let_go(stream);
 	release_files(stream);
 	dlist_delete(&stream->node);
+}
+
+/*
+ * Resource owner callback.  If the owner of a plan is released after an error,
+ * nobody will read the plan's streams any more, although their memory may stay
+ * for a while (a portal that failed in a subtransaction).
+ */
+static void
+reader_released(ResourceReleasePhase phase, bool isCommit, bool isTopLevel,
+				void *arg)
+{
+	dlist_iter	iter;
+
+	if (phase != RESOURCE_RELEASE_BEFORE_LOCKS || isCommit)
+		return;
+	dlist_foreach(iter, &streams)
+	{
+		DblinkStream *stream = dlist_container(DblinkStream, node, iter.cur);
+
+		if (stream->reader == CurrentResourceOwner)
+			dbl_stream_lose(stream);
+	}
 }
 
 /*
