@@ -337,6 +337,7 @@ extern DblinkStream *dbl_stream_begin(const DblinkQuery *query,
 extern bool dbl_stream_next(DblinkStream *stream, Datum **values, bool **nulls);
 extern void dbl_stream_read_ahead(DblinkStream *stream);
 extern void dbl_stream_drain(DblinkStream *stream);
+extern void dbl_stream_warn(DblinkStream *stream);
 extern void dbl_stream_lose(DblinkStream *stream);
 extern void dbl_stream_end(DblinkStream *stream);
 extern void dbl_stream_end_of_xact(void);
@@ -358,7 +359,7 @@ extern const CustomScanMethods dbl_scan_methods;
 
 /* error.c */
 extern void dbl_err_fill(DblinkError *error, DblinkConn *conn);
-extern void dbl_err_report(const DblinkError *error, bool fail_on_error,
+extern void dbl_err_report(const DblinkError *error, int elevel,
 						   const char *action);
 extern void dbl_err_report_now(DblinkConn *conn, bool fail_on_error,
 							   const char *action);

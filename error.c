@@ -96,12 +96,12 @@ dbl_err_fill(DblinkError *error, DblinkConn *conn)
 }
 
 /*
- * Report a remote error: throws it if fail_on_error, else gives a NOTICE.
+ * Report a remote error, at the level of an ERROR, WARNING or NOTICE.
  *
  * "action" says what was being done, as in "while executing query".
  */
 void
-dbl_err_report(const DblinkError *error, bool fail_on_error, const char *action)
+dbl_err_report(const DblinkError *error, int elevel, const char *action)
 {
 	StringInfoData context;
 
@@ -110,7 +110,7 @@ dbl_err_report(const DblinkError *error, bool fail_on_error, const char *action)
 		appendStringInfo(&context, "%s\n", error->context);
 	appendStringInfo(&context, "%s on %s", action, error->where);
 
-	ereport(fail_on_error ? ERROR : NOTICE,
+	ereport(elevel,
 			(errcode(error->sqlstate),
 			 errmsg_internal("%s", error->primary),
 			 error->detail ? errdetail_internal("%s", error->detail) : 0,
@@ -119,7 +119,8 @@ dbl_err_report(const DblinkError *error, bool fail_on_error, const char *action)
 }
 
 /*
- * Report what went wrong on the connection just now; see the two above.
+ * Report what went wrong on the connection just now: throws it if fail_on_error,
+ * else gives a NOTICE.
  */
 void
 dbl_err_report_now(DblinkConn *conn, bool fail_on_error, const char *action)
@@ -127,7 +128,7 @@ dbl_err_report_now(DblinkConn *conn, bool fail_on_error, const char *action)
 	DblinkError error;
 
 	dbl_err_fill(&error, conn);
-	dbl_err_report(&error, fail_on_error, action);
+	dbl_err_report(&error, fail_on_error ? ERROR : NOTICE, action);
 }
 
 /*

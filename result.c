@@ -333,7 +333,8 @@ dbl_res_materialize(FunctionCallInfo fcinfo, const DblinkQuery *query)
 
 	if (error.primary != NULL)
 	{
-		dbl_err_report(&error, query->fail_on_error, query->action);
+		dbl_err_report(&error, query->fail_on_error ? ERROR : NOTICE,
+					   query->action);
 		if (sink.store != NULL)
 			tuplestore_end(sink.store);
 		return;

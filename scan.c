@@ -350,6 +350,22 @@ start_scan(DblinkScanState *state)
 }
 
 /*
+ * The stream is at its end, or what is left of it was seen to: free it, and give
+ * its connection back.
+ */
+static void
+close_stream(DblinkScanState *state)
+{
+	DblinkConn *conn = dbl_stream_conn(state->stream);
+
+	state->source = dbl_stream_source(state->stream);
+	dbl_stream_end(state->stream);
+	state->stream = NULL;
+	if (conn != NULL)
+		dbl_conn_release(conn);
+}
+
+/*
  * Have done with the stream, even before its end: then the remote statement is
  * brought to its end as dblink.on_early_end says; but never cancelled in a
  * transaction block on the remote, which that would abort.  Drained, it may still
@@ -357,26 +373,49 @@ start_scan(DblinkScanState *state)
  * streaming.
  */
 static void
-end_stream(DblinkScanState *state)
+finish_stream(DblinkScanState *state)
 {
-	DblinkStream *stream = state->stream;
 	DblinkConn *conn;
 
-	if (stream == NULL)
+	if (state->stream == NULL)
 		return;
-	conn = dbl_stream_conn(stream);
+	conn = dbl_stream_conn(state->stream);
 	if (dbl_on_early_end == DBLINK_EARLY_END_DRAIN ||
 		(conn != NULL && conn->in_xact))
-		dbl_stream_drain(stream);
-	else if (dbl_stream_is_reading(stream))
+		dbl_stream_drain(state->stream);
+	else if (dbl_stream_is_reading(state->stream))
 		dbl_conn_abandon(conn);
+	close_stream(state);
+}
 
-	state->source = dbl_stream_source(stream);
-	state->stream = NULL;
-	conn = dbl_stream_conn(stream);
-	dbl_stream_end(stream);
-	if (conn != NULL)
-		dbl_conn_release(conn);
+/*
+ * The same where nothing may throw: a portal that is closed in a subtransaction
+ * later than its own would outlive an error, in pieces.  The remote statement
+ * is given a moment to come to its end, and cancelled then; its error, if it was
+ * seen, is a WARNING.
+ */
+static void
+give_up_stream(DblinkScanState *state)
+{
+	if (state->stream == NULL)
+		return;
+	if (dbl_stream_is_reading(state->stream))
+		dbl_conn_abandon(dbl_stream_conn(state->stream));
+	dbl_stream_warn(state->stream);
+	close_stream(state);
+}
+
+/*
+ * May the end of the plan throw?  Only in the transaction level that its portal
+ * belongs to.
+ */
+static bool
+may_end_throw(DblinkScanState *state)
+{
+	DblinkConn *conn = state->stream ? dbl_stream_conn(state->stream) : NULL;
+
+	return GetCurrentTransactionNestLevel() <=
+		(conn != NULL ? conn->level : state->level);
 }
 
 /*
@@ -420,7 +459,7 @@ read_stream(DblinkScanState *state, TupleTableSlot *slot)
 		return false;
 	if (!dbl_stream_next(state->stream, &values, &nulls))
 	{
-		end_stream(state);
+		finish_stream(state);
 		return false;
 	}
 	if (state->kept != NULL)
@@ -469,12 +508,11 @@ exec_scan(CustomScanState *node)
 }
 
 /*
- * End a scan, or make it as if it had not been started.
+ * Make the scan as if it had not been started; the stream is seen to already.
  */
 static void
 reset_scan(DblinkScanState *state)
 {
-	end_stream(state);
 	if (state->kept != NULL)
 		tuplestore_end(state->kept);
 	state->kept = NULL;
@@ -488,7 +526,13 @@ reset_scan(DblinkScanState *state)
 static void
 end_scan(CustomScanState *node)
 {
-	reset_scan((DblinkScanState *) node);
+	DblinkScanState *state = (DblinkScanState *) node;
+
+	if (may_end_throw(state))
+		finish_stream(state);
+	else
+		give_up_stream(state);
+	reset_scan(state);
 }
 
 /*
@@ -503,7 +547,10 @@ rescan_scan(CustomScanState *node)
 	if (!state->started)
 		return;
 	if (state->kept == NULL || bms_overlap(node->ss.ps.chgParam, state->params))
+	{
+		finish_stream(state);
 		reset_scan(state);
+	}
 	else
 		tuplestore_rescan(state->kept);
 }

@@ -356,7 +356,7 @@ static void
 error_check(DblinkStream *stream)
 {
 	if (stream->error.primary != NULL)
-		dbl_err_report(&stream->error, true, stream->query.action);
+		dbl_err_report(&stream->error, ERROR, stream->query.action);
 }
 
 /*
@@ -579,6 +579,16 @@ dbl_stream_drain(DblinkStream *stream)
 		;
 	error_check(stream);
 	leave_level(stream, level);
+}
+
+/*
+ * Warn of the remote's error, if there was one that the reader did not get to.
+ */
+void
+dbl_stream_warn(DblinkStream *stream)
+{
+	if (stream->error.primary != NULL)
+		dbl_err_report(&stream->error, WARNING, stream->query.action);
 }
 
 /*
