@@ -400,7 +400,12 @@ give_up_stream(DblinkScanState *state)
 	if (state->stream == NULL)
 		return;
 	if (dbl_stream_is_reading(state->stream))
-		dbl_conn_abandon(dbl_stream_conn(state->stream));
+	{
+		DblinkConn *conn = dbl_stream_conn(state->stream);
+
+		conn->cancel_on_abort = false;
+		dbl_conn_abandon(conn);
+	}
 	dbl_stream_warn(state->stream);
 	close_stream(state);
 }
