@@ -135,6 +135,7 @@ _PG_init(void)
 	define_settings();
 	dbl_conn_init();
 	dbl_stream_init();
+	dbl_scan_init();
 	dbl_plan_init();
 }
 
@@ -396,7 +397,7 @@ dblink_open(PG_FUNCTION_ARGS)
 	conn = dbl_conn_get(args.name);
 
 	begin_transaction(conn);
-	conn->open_cursors++;
+	conn->open_cursors++;		/* COMPAT: even if the cursor is not opened */
 	ok = run_command(conn, psprintf("DECLARE %s CURSOR FOR %s", cursor, sql),
 					 args.fail_on_error,
 					 psprintf("while opening cursor \"%s\"", cursor));

@@ -354,6 +354,7 @@ extern DblinkScanned dbl_plan_scanned(Oid funcid);
 extern bool dbl_plan_is_read_once(PlannedStmt *stmt, Plan *plan, Plan *target);
 
 /* scan.c */
+extern void dbl_scan_init(void);
 extern const CustomScanMethods dbl_scan_methods;
 
 

@@ -215,8 +215,10 @@ format_check(DblinkConn *conn, PGresult *res)
 
 	for (i = 0; i < PQnfields(res) && !conn->binary; i++)
 	{
-		if (PQfformat(res, i) != 0 &&
-			binary_form(PQftype(res, i)) != BINARY_TEXT)
+		int			format = PQfformat(res, i);
+
+		if (format != 0 &&
+			(format != 1 || binary_form(PQftype(res, i)) != BINARY_TEXT))
 			ereport(ERROR,
 					(errcode(ERRCODE_PROTOCOL_VIOLATION),
 					 errmsg("remote server sent a column in binary format, but text was asked for")));

@@ -242,7 +242,6 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 void
 dbl_plan_init(void)
 {
-	RegisterCustomScanMethods(&dbl_scan_methods);
 	previous_hook = set_rel_pathlist_hook;
 	set_rel_pathlist_hook = add_scan_path;
 }

@@ -366,8 +366,10 @@ read_to_end(DblinkConn *conn)
 		receive(conn);
 		if (conn->res == NULL)
 			break;
-		if (dbl_remote_is_partial(conn->res) || (conn->last_res != NULL &&
-									  PQresultStatus(conn->last_res) == PGRES_FATAL_ERROR))
+		if (dbl_remote_is_partial(conn->res))
+			continue;
+		if (conn->last_res != NULL &&
+			PQresultStatus(conn->last_res) == PGRES_FATAL_ERROR)
 			continue;
 		PQclear(conn->last_res);
 		conn->last_res = conn->res;

@@ -45,6 +45,9 @@ typedef struct DblinkScanState
 	List	   *args;			/* its arguments, as ExprStates */
 	Bitmapset  *params;			/* executor parameters that they depend on */
 	MemoryContext call_context;
+
+	dlist_node	node;			/* in the list of all scans */
+	MemoryContextCallback callback;
 	int			level;			/* transaction nesting level of the plan */
 
 	bool		started;
@@ -56,6 +59,11 @@ typedef struct DblinkScanState
 	const char *source;			/* for EXPLAIN: how the rows came */
 } DblinkScanState;
 
+static dlist_head scans = DLIST_STATIC_INIT(scans);
+
+static void end_of_subxact(SubXactEvent event, SubTransactionId mySubid,
+						   SubTransactionId parentSubid, void *arg);
+static void forget_scan(void *arg);
 static Node *create_scan_state(CustomScan *cscan);
 static void begin_scan(CustomScanState *node, EState *estate, int eflags);
 static TupleTableSlot *exec_scan(CustomScanState *node);
@@ -77,6 +85,46 @@ static const CustomExecMethods exec_methods = {
 	.ReScanCustomScan = rescan_scan,
 	.ExplainCustomScan = explain_scan
 };
+
+/*
+ * Called once, when the library is loaded.
+ */
+void
+dbl_scan_init(void)
+{
+	RegisterCustomScanMethods(&dbl_scan_methods);
+	RegisterSubXactCallback(end_of_subxact, NULL);
+}
+
+/*
+ * Subtransaction callback: where one is committed, its portals, and so the plans
+ * in them, become those of the level above.
+ */
+static void
+end_of_subxact(SubXactEvent event, SubTransactionId mySubid,
+			   SubTransactionId parentSubid, void *arg)
+{
+	int			level = GetCurrentTransactionNestLevel();
+	dlist_iter	iter;
+
+	if (event != SUBXACT_EVENT_COMMIT_SUB)
+		return;
+	dlist_foreach(iter, &scans)
+	{
+		DblinkScanState *state = dlist_container(DblinkScanState, node, iter.cur);
+
+		state->level = Min(state->level, level - 1);
+	}
+}
+
+/*
+ * Reset callback of the executor's context: the state is about to go.
+ */
+static void
+forget_scan(void *arg)
+{
+	dlist_delete(&((DblinkScanState *) arg)->node);
+}
 
 /*
  * Make the state node of a plan node.
@@ -142,6 +190,10 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 	collect_params((Node *) call, &state->params);
 	state->keep = rows_are_kept(state, estate, eflags);
 	state->level = GetCurrentTransactionNestLevel();
+	state->callback.func = forget_scan;
+	state->callback.arg = state;
+	MemoryContextRegisterResetCallback(estate->es_query_cxt, &state->callback);
+	dlist_push_tail(&scans, &state->node);
 	state->kept_slot = ExecInitExtraTupleSlot(estate,
 											  node->ss.ss_ScanTupleSlot->tts_tupleDescriptor,
 											  &TTSOpsMinimalTuple);
@@ -338,7 +390,8 @@ start_scan(DblinkScanState *state)
 		run_function(state, values);
 	else
 	{
-		query.conn->level = Min(state->level, query.conn->level);
+		/* The plan may outlive the savepoint that its first row is read in. */
+		query.conn->level = state->level;
 		state->stream = dbl_stream_begin(&query,
 										 state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor);
 		if (state->keep)
@@ -408,19 +461,6 @@ give_up_stream(DblinkScanState *state)
 	}
 	dbl_stream_warn(state->stream);
 	close_stream(state);
-}
-
-/*
- * May the end of the plan throw?  Only in the transaction level that its portal
- * belongs to.
- */
-static bool
-may_end_throw(DblinkScanState *state)
-{
-	DblinkConn *conn = state->stream ? dbl_stream_conn(state->stream) : NULL;
-
-	return GetCurrentTransactionNestLevel() <=
-		(conn != NULL ? conn->level : state->level);
 }
 
 /*
@@ -533,7 +573,7 @@ end_scan(CustomScanState *node)
 {
 	DblinkScanState *state = (DblinkScanState *) node;
 
-	if (may_end_throw(state))
+	if (GetCurrentTransactionNestLevel() <= state->level)
 		finish_stream(state);
 	else
 		give_up_stream(state);
