@@ -32,6 +32,7 @@
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/syscache.h"
 
 /* Entry of the hash table; conn is NULL only while it is being made. */
@@ -54,6 +55,8 @@ static void kept_trim(void);
 static DblinkConn *kept_take(const char *conninfo);
 static void servers_changed(Datum arg, int cacheid, uint32 hashvalue);
 static void end_of_level(int level, bool aborted);
+static void reader_released(ResourceReleasePhase phase, bool isCommit,
+							bool isTopLevel, void *arg);
 static void end_of_xact(XactEvent event, void *arg);
 static void end_of_subxact(SubXactEvent event, SubTransactionId mySubid,
 						   SubTransactionId parentSubid, void *arg);
@@ -75,6 +78,7 @@ dbl_conn_init(void)
 	CacheRegisterSyscacheCallback(USERMAPPINGOID, servers_changed, (Datum) 0);
 	RegisterXactCallback(end_of_xact, NULL);
 	RegisterSubXactCallback(end_of_subxact, NULL);
+	RegisterResourceReleaseCallback(reader_released, NULL);
 }
 
 /*
@@ -508,6 +512,30 @@ end_of_level(int level, bool aborted)
 			conn->level = level - 1;
 		else if (conn->phase != DBLINK_IDLE || !conn->open ||
 				 conn->kind == DBLINK_ONE_CALL)
+			dbl_conn_abandon(conn);
+	}
+}
+
+/*
+ * Resource owner callback.  If the owner of a plan is released after an error,
+ * nobody will read the plan's streams any more, although their memory may stay
+ * for a while, and their level goes on: a portal that failed in a subtransaction
+ * later than its own.
+ */
+static void
+reader_released(ResourceReleasePhase phase, bool isCommit, bool isTopLevel,
+				void *arg)
+{
+	dlist_mutable_iter iter;
+
+	if (phase != RESOURCE_RELEASE_BEFORE_LOCKS || isCommit)
+		return;
+	dlist_foreach_modify(iter, &connections)
+	{
+		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
+
+		if (conn->stream != NULL &&
+			dbl_stream_reader(conn->stream) == CurrentResourceOwner)
 			dbl_conn_abandon(conn);
 	}
 }

@@ -134,7 +134,6 @@ _PG_init(void)
 {
 	define_settings();
 	dbl_conn_init();
-	dbl_stream_init();
 	dbl_scan_init();
 	dbl_plan_init();
 }

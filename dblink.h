@@ -68,6 +68,7 @@
 #include "lib/stringinfo.h"
 #include "nodes/execnodes.h"
 #include "nodes/extensible.h"
+#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 /* What kind of connection it is: how it is named, and how long it lives. */
@@ -331,7 +332,6 @@ extern int	dbl_dec_mimic(DblinkDecoder *decoder);
 extern void dbl_dec_mimic_end(int guc_level);
 
 /* stream.c */
-extern void dbl_stream_init(void);
 extern DblinkStream *dbl_stream_begin(const DblinkQuery *query,
 									  TupleDesc tupdesc);
 extern bool dbl_stream_next(DblinkStream *stream, Datum **values, bool **nulls);
@@ -344,6 +344,7 @@ extern void dbl_stream_end_of_xact(void);
 extern const char *dbl_stream_source(DblinkStream *stream);
 extern bool dbl_stream_is_reading(DblinkStream *stream);
 extern DblinkConn *dbl_stream_conn(DblinkStream *stream);
+extern ResourceOwner dbl_stream_reader(DblinkStream *stream);
 
 /* readonly.c */
 extern bool dbl_sql_only_reads(const char *sql);

@@ -201,15 +201,16 @@ connect_timeout(PGconn *pgconn, const PQconninfoOption *options)
 	const char *value = dbl_opt_value(options, "connect_timeout");
 	char	   *end;
 	long		seconds;
+	bool		valid;
 
 	if (value == NULL)
 		return -1;
 
 	errno = 0;
 	seconds = strtol(value, &end, 10);
-	while (isspace((unsigned char) *end))
-		end++;
-	if (errno != 0 || end == value || *end != '\0' || seconds != (int) seconds)
+	valid = errno == 0 && end != value && seconds == (int) seconds;
+	end += strspn(end, " \t\n\r\f\v");
+	if (!valid || *end != '\0')
 	{
 		StringInfoData buf;
 

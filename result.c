@@ -111,8 +111,11 @@ dbl_res_send(const DblinkQuery *query, const char *sql, TupleDesc tupdesc)
 		dbl_err_report_now(query->conn, query->fail_on_error, query->action);
 		return false;
 	}
-	dbl_remote_send_prepared(query->conn,
-							 are_types_equal(description, tupdesc));
+	if (PQnparams(description) > 0)
+		dbl_remote_send_query(query->conn, sql);	/* to be refused */
+	else
+		dbl_remote_send_prepared(query->conn,
+								 are_types_equal(description, tupdesc));
 	return true;
 }
 

@@ -68,8 +68,6 @@ static dlist_head streams = DLIST_STATIC_INIT(streams);
 static void let_go(DblinkStream *stream);
 static void release_files(DblinkStream *stream);
 static void context_is_reset(void *arg);
-static void reader_released(ResourceReleasePhase phase, bool isCommit,
-							bool isTopLevel, void *arg);
 static int64 coarse_now(void);
 static bool next_part(DblinkStream *stream);
 static void take_part(DblinkStream *stream, PGresult *res);
@@ -84,15 +82,6 @@ static void spool_row(DblinkStream *stream, MemoryContext row_context);
 static TupleDesc spool_tupdesc(int natts);
 static bool next_spooled(DblinkStream *stream, DblinkRow *row);
 static void watch_reader(DblinkStream *stream);
-
-/*
- * Called once, when the library is loaded.
- */
-void
-dbl_stream_init(void)
-{
-	RegisterResourceReleaseCallback(reader_released, NULL);
-}
 
 /*
  * Begin to stream the result of a query that was sent, or is to be fetched.
@@ -165,28 +154,6 @@ context_is_reset(void *arg)
 	let_go(stream);
 	release_files(stream);
 	dlist_delete(&stream->node);
-}
-
-/*
- * Resource owner callback.  If the owner of a plan is released after an error,
- * nobody will read the plan's streams any more, although their memory may stay
- * for a while (a portal that failed in a subtransaction).
- */
-static void
-reader_released(ResourceReleasePhase phase, bool isCommit, bool isTopLevel,
-				void *arg)
-{
-	dlist_iter	iter;
-
-	if (phase != RESOURCE_RELEASE_BEFORE_LOCKS || isCommit)
-		return;
-	dlist_foreach(iter, &streams)
-	{
-		DblinkStream *stream = dlist_container(DblinkStream, node, iter.cur);
-
-		if (stream->reader == CurrentResourceOwner)
-			dbl_stream_lose(stream);
-	}
 }
 
 /*
@@ -555,6 +522,15 @@ bool
 dbl_stream_is_reading(DblinkStream *stream)
 {
 	return stream->reading && stream->query.conn != NULL;
+}
+
+/*
+ * The resource owner of the plan that reads the stream, only to compare it.
+ */
+ResourceOwner
+dbl_stream_reader(DblinkStream *stream)
+{
+	return stream->reader;
 }
 
 /*
