@@ -359,7 +359,7 @@ BEGIN
 	FOR a IN SELECT t.a FROM dblink('self', 'SELECT g, filler FROM here') AS t(a int, f text) LOOP
 		n := n + 1;
 		IF n = 10 THEN
-			ALTER TABLE here ALTER filler SET STATISTICS 10;
+			ALTER TABLE here ALTER filler SET DEFAULT 10;
 		END IF;
 	END LOOP;
 	RAISE NOTICE 'rows: %', n;
@@ -442,38 +442,41 @@ subtest 'a cursor and its savepoints' => sub {
 	# the error comes with a row of the stream: the cursor is no more, and its
 	# stream neither, whose rows would take long, or do not fit into work_mem, or
 	# have an error to come
-	$s->run("SET work_mem = '64kB'");
+	$s->quit;
 	foreach my $query (
 		"SELECT 1 / (500 - a) FROM " . from_remote('asleep'),
 		"SELECT 1 / (500 - a) FROM " . from_remote('big'),
 		"SELECT 1 / (length(f) % 2) FROM " . from_remote('bad_at_4000') . ' WHERE a < 1 OR a > 0',
 		"SELECT a FROM " . from_remote('bad_at_4000'))
 	{
+		$s = connected('dblink.stream_hold_time = -1', "work_mem = '64kB'");
 		$s->run('BEGIN');
 		$s->run("DECLARE c CURSOR FOR $query");
 		no_error($s, 'MOVE 2 FROM c', 'rows') unless $query =~ /length/;
 		$s->run('SAVEPOINT s');
 		fails_with($s, 'FETCH ALL FROM c', { state => '22012', within => 5 }, 'an error of its own');
 		$s->run('ROLLBACK TO s');
-		usable($s, 'in the same transaction');
+		remote_quiet($remote, $active, 'no statement goes on', 5);
+		$s->run("SET statement_timeout = '5s'");
+		rows_are($s, "SELECT * FROM dblink('c', 'SELECT 1') AS t(x int)", '1', 'the connection is usable in the same transaction');
 		fails_with($s, 'FETCH 1 FROM c', {}, 'the cursor is not');
 		$s->run('ROLLBACK');
 		healthy($s, 'the session lives');
 		usable($s, 'after it');
+		$s->quit;
 	}
-	$s->quit;
 };
 
 subtest 'a stream yields to what would wait for it' => sub {
 	my $s = connected('dblink.stream_hold_time = -1');
 	no_error($s, "SELECT dblink_connect('d', $to_remote), dblink_exec('d', 'SET lock_timeout = ''5s''')", 'a second connection');
 	foreach my $command (
-		"dblink_exec('d', 'ALTER TABLE big ALTER filler SET STATISTICS 10')",
-		"(SELECT x FROM dblink('d', 'ALTER TABLE big ALTER filler SET STATISTICS 20') AS u(x text))",
+		"dblink_exec('d', 'ALTER TABLE big ALTER filler SET DEFAULT 10')",
+		"(SELECT x FROM dblink('d', 'ALTER TABLE big ALTER filler SET DEFAULT 20') AS u(x text))",
 		"(SELECT x FROM dblink('d', 'LOCK TABLE big; SELECT 1') AS u(x text))",
-		"dblink_exec($to_remote, 'SET lock_timeout = ''5s''; ALTER TABLE big ALTER filler SET STATISTICS 30')",
+		"dblink_exec($to_remote, 'SET lock_timeout = ''5s''; ALTER TABLE big ALTER filler SET DEFAULT 30')",
 		"dblink_disconnect('c') || dblink_connect('c', $to_remote)",
-		"dblink_send_query('d', 'ALTER TABLE big ALTER filler SET STATISTICS 40')::text"
+		"dblink_send_query('d', 'ALTER TABLE big ALTER filler SET DEFAULT 40')::text"
 		  . " || (SELECT x FROM dblink_get_result('d') AS u(x text)) || coalesce((SELECT x FROM dblink_get_result('d') AS u(x text)), '')")
 	{
 		my $r = $s->run("SELECT count(*), count(x) FROM (SELECT a, CASE a WHEN 100 THEN $command END AS x FROM "

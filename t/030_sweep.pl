@@ -119,8 +119,11 @@ sub strike
 	my $troubled = $trouble ne $clean->{trouble};
 	# how many TLS records there are depends on what libpq wrote at a time
 	return if !$report->{fired} && $name =~ /1$/ && !$r->{hung} && !$troubled;
+	# a signal at the very last frames comes when the dialogue is over
+	poll_until(sub { !-d '/proc/' . $s->pid }, $bound) if $signal eq 'TERM' && $report->{fired} && !$r->{hung};
 	# psql's own words; libpq has some like them in a DETAIL of dblink's
-	my $gone = $r->{err} =~ /^(connection to server was lost|FATAL:  57P01)/m;
+	my $gone = $r->{err} =~ /^(connection to server was lost|FATAL:  57P01)/m
+	  || $signal eq 'TERM' && !-d '/proc/' . $s->pid;
 	$points++;
 	$silent++ if !$troubled;
 

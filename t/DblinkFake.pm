@@ -8,6 +8,7 @@
 #   end      what then happens: close (default), wait (say nothing), or flood
 #            (send the last answer for ever)
 #   split    send each answer in pieces of so many bytes
+#   patience close when the client has been silent for so many seconds
 # A function given at the start makes the scene for a number: the test says
 # which number comes next, and each connection takes the next one.  So a scene
 # can be made again from its number alone.  Cancel requests are taken, counted
@@ -21,6 +22,7 @@ use Exporter 'import';
 use IO::Select;
 use IO::Socket::INET;
 use POSIX ();
+use Time::HiRes qw(time);
 use Socket qw(AF_UNIX IPPROTO_TCP PF_UNSPEC SOCK_STREAM TCP_NODELAY);
 
 our @EXPORT = qw(fake_server mutate);
@@ -89,7 +91,16 @@ sub _serve
 	$control->autoflush(1);
 	while (1)
 	{
-		foreach my $socket ($select->can_read(@flooding ? 0.001 : undef))
+		# a client may wait for the rest of a message that will never come
+		foreach my $client (values %clients)
+		{
+			my $patience = $client->{scene} && $client->{scene}{patience};
+			next if !$patience || time - $client->{heard} < $patience;
+			$select->remove($client->{socket});
+			close $client->{socket};
+			delete $clients{ $client->{socket} };
+		}
+		foreach my $socket ($select->can_read(@flooding ? 0.001 : 0.02))
 		{
 			if ($socket == $control)
 			{
@@ -110,6 +121,7 @@ sub _serve
 			}
 			elsif (my $client = $clients{$socket})
 			{
+				$client->{heard} = time;
 				my $n = sysread $socket, $client->{buffer}, 65536, length $client->{buffer};
 				my $goes_on = $n && _answer($client, $maker, \$number, \@flooding);
 				next if $goes_on;

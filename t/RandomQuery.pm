@@ -365,7 +365,8 @@ sub query
 
 # One case, a hash: sql, the statements (a list of strings without their
 # semicolons); error, the kind of error to come, if any; unordered, whether
-# rows may come in another order if another plan is chosen; fresh, whether the
+# rows may come in another order if another plan is chosen; rough, whether only
+# the last line is to be compared; fresh, whether the
 # connections should be made anew if there was one, because it may have left
 # them in a transaction or with something pending.
 sub next_case
@@ -385,6 +386,7 @@ sub next_case
 	return $self->prepared_case if $kind < 89;
 	return $self->async_case if $kind < 93;
 	return $self->fetch_case if $kind < 96;
+	return $self->rough_case if $kind < 97;
 	return $self->odd_case if $kind < 98;
 	return $self->settings_case;
 }
@@ -599,6 +601,37 @@ sub fetch_case
 	}
 	push @sql, "SELECT dblink_close($conn, '$c')";
 	return { fresh => 1, sql => \@sql };
+}
+
+# Cursors, savepoints and errors in a heap.  What each statement gives depends
+# on when an error comes; so only the end is to be compared, when all is over and
+# each connection is asked something.
+sub rough_case
+{
+	my $self = shift;
+	my @sql = ('BEGIN');
+	my @open;
+
+	foreach (1 .. pick(6, 10, 16))
+	{
+		my $what = int rand 12;
+		if ($what < 3)
+		{
+			my $s = $self->source(kind => 'dblink', error => pick('remote', 'remote', 'convert', undef));
+			my $at = pick(1, 3, 30, 1000);
+			my $c = $self->name('rough');
+			push @open, $c;
+			push @sql, "DECLARE $c " . pick('', '', 'SCROLL ', 'NO SCROLL ') . 'CURSOR ' . pick('', '', 'WITH HOLD ')
+			  . "FOR SELECT k, 1 / ($at - k)" . pick('', ", nest('c1', k)", ", local_caught('c2', k)") . " FROM $s->{from}";
+		}
+		elsif ($what < 7 && @open) { push @sql, pick('FETCH 1 FROM ', 'FETCH 5 FROM ', 'MOVE ALL FROM ', 'MOVE 100 FROM ') . pick(@open) }
+		elsif ($what == 7 && @open) { push @sql, 'CLOSE ' . pick(@open) }
+		elsif ($what < 10) { push @sql, pick('SAVEPOINT s', 'SAVEPOINT s', 'ROLLBACK TO s', 'ROLLBACK TO s', 'RELEASE s') }
+		else { push @sql, 'SELECT ' . $self->calling({ alias => 'o', n => 1 }) . ' FROM generate_series(4, 5) AS o(k)' }
+	}
+	push @sql, pick('COMMIT', 'ROLLBACK', 'ROLLBACK'), 'ROLLBACK', 'CLOSE ALL',
+	  "SELECT a, b, c FROM dblink('c1', 'SELECT 1') AS t(a int), dblink('c2', 'SELECT 2') AS u(b int), dblink('l1', 'SELECT 3') AS v(c int)";
+	return { rough => 1, fresh => 1, sql => \@sql };
 }
 
 # What is not streamed, next to what is.
