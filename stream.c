@@ -71,7 +71,7 @@ static void context_is_reset(void *arg);
 static int64 coarse_now(void);
 static bool next_part(DblinkStream *stream);
 static void take_part(DblinkStream *stream, PGresult *res);
-static void note_error(DblinkStream *stream);
+static void note_error(DblinkStream *stream, PGresult *res);
 static void error_check(DblinkStream *stream);
 static void end_of_result(DblinkStream *stream);
 static int	enter_level(DblinkStream *stream);
@@ -215,7 +215,7 @@ end_of_result(DblinkStream *stream)
  * Note the remote's error, or that it sent something else than rows.
  */
 static void
-note_error(DblinkStream *stream)
+note_error(DblinkStream *stream, PGresult *res)
 {
 	MemoryContext caller_context;
 
@@ -223,6 +223,13 @@ note_error(DblinkStream *stream)
 		return;
 	caller_context = MemoryContextSwitchTo(stream->context);
 	dbl_err_fill(&stream->error, stream->query.conn);
+	if (dbl_remote_kind(res) == DBLINK_COMMAND)
+	{
+		stream->error.sqlstate = ERRCODE_PROTOCOL_VIOLATION;
+		stream->error.primary =
+			psprintf("remote server answered a query for rows with \"%s\"",
+					 dbl_err_clean(PQcmdStatus(res)));
+	}
 	MemoryContextSwitchTo(caller_context);
 }
 
@@ -276,10 +283,10 @@ next_part(DblinkStream *stream)
 			case DBLINK_COMMAND:
 				if (stream->query.cursor != NULL)
 					dbl_err_no_cursor(stream->query.cursor);
-				note_error(stream);
+				note_error(stream, res);
 				break;
 			case DBLINK_FAILURE:
-				note_error(stream);
+				note_error(stream, res);
 				break;
 		}
 	}

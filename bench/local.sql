@@ -1,0 +1,21 @@
+-- What each of the two local servers has: the extension, tables to insert
+-- into, and a small table to join with.
+
+SET client_min_messages = warning;
+CREATE EXTENSION dblink;
+
+CREATE UNLOGGED TABLE into_narrow (a int, b int);
+CREATE UNLOGGED TABLE into_wide (
+	id int,
+	big bigint,
+	name text,
+	amount numeric,
+	at timestamptz,
+	ratio double precision,
+	good bool,
+	code varchar
+);
+
+CREATE TABLE kinds (b int PRIMARY KEY, kind text);
+INSERT INTO kinds SELECT i, 'kind ' || i FROM generate_series(0, 499) i;
+VACUUM (FREEZE, ANALYZE);
