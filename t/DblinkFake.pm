@@ -92,7 +92,7 @@ sub _serve
 	while (1)
 	{
 		# a client may wait for the rest of a message that will never come
-		foreach my $client (values %clients)
+		foreach my $client (my @all = values %clients)
 		{
 			my $patience = $client->{scene} && $client->{scene}{patience};
 			next if !$patience || time - $client->{heard} < $patience;

@@ -219,7 +219,10 @@ sub _obey
 	my ($verb, @words) = split ' ', shift;
 	if ($verb eq 'arm')
 	{
-		_close($_) foreach values %pairs;
+		# A copy: _close takes pairs out of the hash, where each is twice.
+		my %all = map { $_ => $_ } values %pairs;
+		my @all = values %all;
+		_close($_) foreach @all;
 		_reset_counts();
 		@order{qw(direction at what pid signal)} = @words;
 	}
