@@ -19,6 +19,7 @@
 #include "libpq-fe.h"
 
 #include "miscadmin.h"
+#include "parser/parser.h"
 #include "utils/guc.h"
 #include "utils/wait_event.h"
 
@@ -38,6 +39,49 @@
  */
 extern bool libpqsrv_is_valid_proxy_option(const char *keyword)
 			__attribute__((weak));
+
+/* Said before a declaration since 18. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn __attribute__((noreturn))
+#endif
+
+/* EXPLAIN's state, and what prints with it. */
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#include "commands/explain_state.h"
+#else
+#include "commands/explain.h"
+#endif
+
+/* A tuple descriptor made by hand is to be finished since 19. */
+#if PG_VERSION_NUM < 190000
+#define TupleDescFinalize(tupdesc)	((void) 0)
+#endif
+
+/* Is a backslash in '' an ordinary character to the parser?  Always since 19. */
+static inline bool
+dbl_has_standard_strings(void)
+{
+#if PG_VERSION_NUM >= 190000
+	return true;
+#else
+	return standard_conforming_strings;
+#endif
+}
+
+/*
+ * From which level on the server logs what this process says: each kind of
+ * process has its own level since 19.
+ */
+static inline int *
+dbl_log_level_ref(void)
+{
+#if PG_VERSION_NUM >= 190000
+	return &log_min_messages[MyBackendType];
+#else
+	return &log_min_messages;
+#endif
+}
 
 /* What a session that waits here is seen to wait for. */
 typedef enum DblinkWait

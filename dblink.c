@@ -23,6 +23,8 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
+
 #include "dblink.h"
 
 #include "catalog/pg_type.h"
@@ -565,6 +567,7 @@ dblink_get_notify(PG_FUNCTION_ARGS)
 	TupleDescInitEntry(tupdesc, 1, "notify_name", TEXTOID, -1, 0);
 	TupleDescInitEntry(tupdesc, 2, "be_pid", INT4OID, -1, 0);
 	TupleDescInitEntry(tupdesc, 3, "extra", TEXTOID, -1, 0);
+	TupleDescFinalize(tupdesc);
 	store = dbl_res_return(fcinfo, tupdesc);
 
 	while ((notify = dbl_remote_next_notify(conn)) != NULL)

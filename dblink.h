@@ -70,6 +70,7 @@
 #include "nodes/extensible.h"
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 /* What kind of connection it is: how it is named, and how long it lives. */
 typedef enum DblinkConnKind
@@ -367,11 +368,11 @@ extern void dbl_err_report_now(DblinkConn *conn, bool fail_on_error,
 							   const char *action);
 extern const char *dbl_err_message(DblinkConn *conn);
 extern const char *dbl_err_clean(const char *text);
-extern void dbl_err_not_connected(const char *detail) pg_attribute_noreturn();
-extern void dbl_err_no_cursor(const char *cursor) pg_attribute_noreturn();
-extern void dbl_err_copy_refused(void) pg_attribute_noreturn();
+pg_noreturn extern void dbl_err_not_connected(const char *detail);
+pg_noreturn extern void dbl_err_no_cursor(const char *cursor);
+pg_noreturn extern void dbl_err_copy_refused(void);
 extern void dbl_err_closed(DblinkConn *conn);
 extern void dbl_err_remote_xact_aborted(DblinkConn *conn);
-extern void dbl_err_in_use(DblinkConn *conn) pg_attribute_noreturn();
+pg_noreturn extern void dbl_err_in_use(DblinkConn *conn);
 
 #endif							/* DBLINK_H */

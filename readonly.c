@@ -76,22 +76,23 @@ dbl_sql_only_reads(const char *sql)
 {
 	MemoryContext caller_context = CurrentMemoryContext;
 	int			client_level = client_min_messages;
-	int			log_level = log_min_messages;
+	int		   *log_level_ref = dbl_log_level_ref();
+	int			log_level = *log_level_ref;
 	bool		result = false;
 
-	if (!standard_conforming_strings)
+	if (!dbl_has_standard_strings())
 		return false;
 
 	PG_TRY();
 	{
 		client_min_messages = ERROR;
-		log_min_messages = ERROR;
+		*log_level_ref = ERROR;
 		result = is_one_read(sql);
 	}
 	PG_CATCH();
 	{
 		client_min_messages = client_level;
-		log_min_messages = log_level;
+		*log_level_ref = log_level;
 		switch (ERRCODE_TO_CATEGORY(geterrcode()))
 		{
 			case ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION:
@@ -108,6 +109,6 @@ dbl_sql_only_reads(const char *sql)
 	PG_END_TRY();
 
 	client_min_messages = client_level;
-	log_min_messages = log_level;
+	*log_level_ref = log_level;
 	return result;
 }

@@ -39,7 +39,7 @@ static void begin_call(DblinkConn *conn, DblinkPhase phase);
 static bool is_in_xact(DblinkConn *conn);
 static void end_call(DblinkConn *conn);
 static void flush(DblinkConn *conn);
-static void not_sent(DblinkConn *conn) pg_attribute_noreturn();
+pg_noreturn static void not_sent(DblinkConn *conn);
 static void receive(DblinkConn *conn);
 static void copy_check(DblinkConn *conn);
 static PGresult *read_to_end(DblinkConn *conn);

@@ -278,6 +278,7 @@ sink_command(Sink *sink, PGresult *res)
 	caller_context = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
 	sink->tupdesc = CreateTemplateTupleDesc(1);
 	TupleDescInitEntry(sink->tupdesc, 1, "status", TEXTOID, -1, 0);
+	TupleDescFinalize(sink->tupdesc);
 	sink->tupdesc = BlessTupleDesc(sink->tupdesc);
 	MemoryContextSwitchTo(caller_context);
 
