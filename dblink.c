@@ -51,6 +51,12 @@ PG_FUNCTION_INFO_V1(dblink_cancel_query);
 PG_FUNCTION_INFO_V1(dblink_get_notify);
 PG_FUNCTION_INFO_V1(dblink_current_query);
 
+/*
+ * The release.  It begins with the extension's version, and stands in
+ * META.json, CHANGELOG.md and debian/changelog, too: script/lint compares.
+ */
+#define DBLINK_VERSION "1.2.0"
+
 /* The arguments of a call: [connection name,] fixed [, fail_on_error]. */
 typedef struct DblinkArgs
 {
@@ -65,6 +71,9 @@ int			dbl_stream_hold_time = 10000;
 int			dbl_on_early_end = DBLINK_EARLY_END_DRAIN;
 int			dbl_result_format = DBLINK_FORMAT_TEXT;
 int			dbl_keep_connections = 0;
+
+/* What dblink.version shows. */
+static char *version = NULL;
 
 static const struct config_enum_entry streaming_options[] = {
 	{"off", DBLINK_STREAMING_OFF, false},
@@ -94,11 +103,19 @@ static bool run_command(DblinkConn *conn, const char *sql, bool fail_on_error,
 						const char *action);
 
 /*
- * Define the settings.
+ * Define the settings.  dblink.version is not to be set: stock lacks it, so it
+ * tells which dblink this is.
  */
 static void
 define_settings(void)
 {
+	DefineCustomStringVariable("dblink.version",
+							   "Shows the version of this dblink.",
+							   NULL,
+							   &version, DBLINK_VERSION,
+							   PGC_INTERNAL,
+							   GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE,
+							   NULL, NULL, NULL);
 	DefineCustomEnumVariable("dblink.streaming",
 							 "Lets rows of remote queries flow into the plan as they come.",
 							 "\"on\" does so unless a connection leads back to this server, "

@@ -23,36 +23,36 @@
 #include "mb/pg_wchar.h"
 
 /*
- * Copy "text", with every byte that is not valid in the database encoding
+ * Copy "raw", with every byte that is not valid in the database encoding
  * replaced by a question mark.  NULL stays NULL.
  */
 const char *
-dbl_err_clean(const char *text)
+dbl_err_clean(const char *raw)
 {
 	int			encoding = GetDatabaseEncoding();
 	StringInfoData buf;
 	int			len;
 
-	if (text == NULL)
+	if (raw == NULL)
 		return NULL;
 
-	len = strlen(text);
-	if (pg_encoding_verifymbstr(encoding, text, len) == len)
-		return pstrdup(text);
+	len = strlen(raw);
+	if (pg_encoding_verifymbstr(encoding, raw, len) == len)
+		return pstrdup(raw);
 
 	initStringInfo(&buf);
 	while (len > 0)
 	{
-		int			charlen = pg_encoding_verifymbchar(encoding, text, len);
+		int			charlen = pg_encoding_verifymbchar(encoding, raw, len);
 
 		if (charlen > 0)
-			appendBinaryStringInfo(&buf, text, charlen);
+			appendBinaryStringInfo(&buf, raw, charlen);
 		else
 		{
 			appendStringInfoChar(&buf, '?');
 			charlen = 1;
 		}
-		text += charlen;
+		raw += charlen;
 		len -= charlen;
 	}
 	return buf.data;

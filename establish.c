@@ -101,11 +101,11 @@ log_notice(void *arg, const PGresult *res)
 	PG_TRY();
 	{
 		const char *raw = PQresultErrorMessage(res);
-		char	   *text = pnstrdup(raw, Min(strlen(raw), NOTICE_MAX));
+		char	   *notice = pnstrdup(raw, Min(strlen(raw), NOTICE_MAX));
 
 		ereport(LOG,
 				(errmsg_internal("received message via remote connection: %s",
-								 pchomp(dbl_err_clean(text))),
+								 pchomp(dbl_err_clean(notice))),
 				 errhidestmt(true)));
 	}
 	PG_CATCH();
@@ -259,8 +259,8 @@ connect_poll(DblinkConn *conn, long timeout)
 
 	while (status == PGRES_POLLING_READING || status == PGRES_POLLING_WRITING)
 	{
-		int			event = status == PGRES_POLLING_READING ?
-			WL_SOCKET_READABLE : WL_SOCKET_WRITEABLE;
+		bool		reading = (status == PGRES_POLLING_READING);
+		int			event = reading ? WL_SOCKET_READABLE : WL_SOCKET_WRITEABLE;
 		long		left = -1;
 
 		if (timeout >= 0)

@@ -105,8 +105,8 @@ are_arguments_streamable(DblinkScanned function, List *args)
 		return false;
 	for (i = 0; i < n; i++)
 	{
-		Oid			wanted = function == DBLINK_SCAN_FETCH && i == n - 1 ?
-			INT4OID : TEXTOID;
+		bool		is_count = (function == DBLINK_SCAN_FETCH && i == n - 1);
+		Oid			wanted = is_count ? INT4OID : TEXTOID;
 
 		if (exprType(list_nth(args, i)) != wanted)
 			return false;

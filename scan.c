@@ -40,7 +40,7 @@ typedef struct DblinkScanState
 {
 	CustomScanState css;
 	FuncExpr   *call;			/* the function call that is scanned */
-	DblinkScanned function;	/* what it calls */
+	DblinkScanned function;		/* what it calls */
 	List	   *args;			/* its arguments, as ExprStates */
 	Bitmapset  *params;			/* executor parameters that they depend on */
 	MemoryContext call_context;
@@ -131,9 +131,10 @@ forget_scan(void *arg)
 static Node *
 create_scan_state(CustomScan *cscan)
 {
-	DblinkScanState *state = (DblinkScanState *)
-		newNode(sizeof(DblinkScanState), T_CustomScanState);
+	DblinkScanState *state;
 
+	state = (DblinkScanState *) newNode(sizeof(DblinkScanState),
+										T_CustomScanState);
 	state->css.methods = &exec_methods;
 	return (Node *) state;
 }
@@ -162,8 +163,8 @@ rows_are_kept(DblinkScanState *state, EState *estate, int eflags)
 	if (eflags & (EXEC_FLAG_REWIND | EXEC_FLAG_BACKWARD | EXEC_FLAG_MARK))
 		return true;
 	return !dbl_plan_is_read_once(estate->es_plannedstmt,
-						 estate->es_plannedstmt->planTree,
-						 state->css.ss.ps.plan);
+								  estate->es_plannedstmt->planTree,
+								  state->css.ss.ps.plan);
 }
 
 /*

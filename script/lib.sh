@@ -263,6 +263,39 @@ ensure_packages()
 	[[ -z $missing ]] || die "still missing after the installation: $missing"
 }
 
+# ensure_tools COMMAND:PACKAGE...: likewise, for what one script alone needs:
+# each command that is missing is brought by that package.
+ensure_tools()
+{
+	local as_root=() tool missing
+
+	missing=$(missing_tools "$@")
+	[[ -n $missing ]] || return 0
+	if ! have apt-get; then
+		die "there is no apt-get here; please install what Debian calls: $missing"
+	elif ((EUID != 0)); then
+		if ! have sudo || ! sudo -n true 2>/dev/null; then
+			die "please run, as root: apt-get install -y --no-install-recommends $missing"
+		fi
+		as_root=(sudo -n)
+	fi
+	say "installing $missing"
+	apt_install
+	missing=$(missing_tools "$@")
+	[[ -z $missing ]] || die "still missing after the installation: $missing"
+}
+
+# missing_tools COMMAND:PACKAGE...: the packages, on one line.
+missing_tools()
+{
+	local tool names=()
+
+	for tool in "$@"; do
+		have "${tool%%:*}" || names+=("${tool#*:}")
+	done
+	echo "${names[*]}"
+}
+
 # For one who must install by hand and whose apt may know nothing yet.
 missing_or_guess()
 {

@@ -41,6 +41,17 @@ SELECT dblink_get_connections();
 SELECT * FROM regress_dblink_objects.dblink('SELECT 1') AS t(a int);
 ROLLBACK;
 
+-- one row: the version of the library, in the extension's series; nobody can set it
+SELECT setting ~ '^1\.2\.\d+$' AS release, setting = current_setting('dblink.version') AS shown, context, vartype
+FROM pg_settings WHERE name = 'dblink.version';
+-- should fail: not even a superuser
+SET dblink.version = '0';
+-- should fail: likewise
+ALTER SYSTEM SET dblink.version = '0';
+-- t: in a new session, too, after the first call of a function
+\c -
+SELECT current_setting('dblink.version', true) ~ '^1\.2\.' AS release FROM dblink_get_connections();
+
 -- Clean up.
 SET client_min_messages = warning;
 DROP SCHEMA regress_dblink_objects CASCADE;

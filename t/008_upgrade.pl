@@ -1,5 +1,6 @@
 # The extension's upgrade path 1.0 to 1.1 to 1.2: what an old database becomes
-# is what a new one is created with.
+# is what a new one is created with.  And dblink.version, which tells one library
+# from another.
 
 use strict;
 use warnings;
@@ -94,4 +95,21 @@ no_error($old, 'DROP EXTENSION dblink CASCADE; CREATE SCHEMA elsewhere; CREATE E
 	  . 'ALTER EXTENSION dblink SET SCHEMA public; DROP EXTENSION dblink',
 	'dropped, and created in another schema');
 $_->quit foreach $admin, $fresh, $old, $two;
+
+# The release is the same wherever it is written down.
+my ($release) = slurp_file('META.json') =~ /^   "version": "([^"]+)"/m;
+like($release, qr/^1\.2\.\d+$/, 'the release belongs to the extension\'s version');
+my $s = session($local, env => { PGOPTIONS => '-c session_preload_libraries=' });
+rows_are($s, q{SELECT current_setting('dblink.version', true) IS NULL}, 't', 'not known before the library is loaded');
+rows_are($s, q{LOAD 'dblink'; SHOW dblink.version}, $release, 'and then what META.json says');
+$s->quit;
+like(slurp_file('CHANGELOG.md'), qr/\A# Changes\n\n## \Q$release\E\n/, 'as does the CHANGELOG');
+like(slurp_file('debian/changelog'), qr/\A\S+ \(\Q$release\E-/, 'and the package');
+
+# A placeholder of that name is not taken over.
+$s = session($local, env => { PGOPTIONS => '-c session_preload_libraries= -c dblink.version=0' });
+my $r = $s->run(q{LOAD 'dblink'});
+is($r->{messages}[0]{message}, 'parameter "dblink.version" cannot be changed', 'a warning about a value set before');
+rows_are($s, 'SHOW dblink.version', $release, 'which is not taken');
+$s->quit;
 done_testing();
