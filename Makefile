@@ -5,6 +5,7 @@
 
 MODULE_big = dblink
 OBJS = \
+	batch.o \
 	cancel.o \
 	connection.o \
 	dblink.o \

@@ -16,6 +16,7 @@
  *	result.c		a query's answer, into a tuplestore
  *	decode.c		remote rows to Datums
  *	stream.c		a result that is read row by row, and can be set aside
+ *	batch.c			the few rows of it that are at hand
  *	planner.c		the streaming scan in the planner
  *	scan.c			the streaming scan in the executor
  *	readonly.c		does SQL text do nothing but read?
@@ -28,7 +29,7 @@
  *	dblink.c -> connection.c -> security.c -> option.c
  *	   |           |---------> establish.c -> remote.c, option.c
  *	   |           |---------> recover.c -> cancel.c, remote.c
- *	   |           `---------> stream.c -> decode.c, remote.c
+ *	   |           `---------> stream.c -> batch.c, decode.c, remote.c
  *	   |---------> result.c -> decode.c, remote.c, readonly.c
  *	   `---------> cancel.c
  *	planner.c -> scan.c -> connection.c, stream.c, result.c
@@ -93,6 +94,7 @@ typedef enum DblinkPhase
 typedef struct DblinkCancel DblinkCancel;	/* a cancel request, cancel.c */
 typedef struct DblinkStream DblinkStream;	/* rows on demand, stream.c */
 typedef struct DblinkDecoder DblinkDecoder; /* rows to Datums, decode.c */
+typedef struct DblinkBatch DblinkBatch; /* some raw rows, batch.c */
 
 /*
  * One connection to a remote server.
@@ -162,14 +164,12 @@ typedef enum DblinkResultKind
 	DBLINK_FAILURE				/* anything else */
 } DblinkResultKind;
 
-/* A row as it came: in a PGresult, or else spooled by a stream. */
-typedef struct DblinkRow
+/* A value as it came from the remote; a row is an array of them. */
+typedef struct DblinkValue
 {
-	PGresult   *res;
-	int			number;			/* of the row in res */
-	Datum	   *spooled;		/* bytea, each with a NUL at its end */
-	bool	   *spooled_nulls;
-} DblinkRow;
+	const char *text;			/* ended by a NUL; NULL for a null */
+	int			len;			/* without the NUL */
+} DblinkValue;
 
 /*
  * A query that has been sent, and what to do with its answer.
@@ -297,6 +297,7 @@ extern PGresult *dbl_remote_finish(DblinkConn *conn);
 extern void dbl_remote_leave(DblinkConn *conn);
 extern void dbl_remote_fetch(DblinkConn *conn);
 extern PGresult *dbl_remote_next(DblinkConn *conn);
+extern bool dbl_remote_is_at_hand(DblinkConn *conn);
 extern PGresult *dbl_remote_exec(DblinkConn *conn, const char *sql);
 extern bool dbl_remote_is_this_server(DblinkConn *conn);
 extern bool dbl_remote_is_alive(DblinkConn *conn);
@@ -328,9 +329,17 @@ extern DblinkDecoder *dbl_dec_begin(DblinkConn *conn, PGresult *res,
 									TupleDesc tupdesc);
 extern void dbl_dec_end(DblinkDecoder *decoder);
 extern void dbl_dec_row(DblinkDecoder *decoder, DblinkConn *conn,
-						const DblinkRow *row, Datum **values, bool **nulls);
+						const DblinkValue *row, Datum **values, bool **nulls);
 extern int	dbl_dec_mimic(DblinkDecoder *decoder);
 extern void dbl_dec_mimic_end(int guc_level);
+
+/* batch.c */
+extern DblinkBatch *dbl_batch_make(int natts);
+extern void dbl_batch_clear(DblinkBatch *batch);
+extern bool dbl_batch_add(DblinkBatch *batch, const PGresult *res, int row);
+extern const DblinkValue *dbl_batch_next(DblinkBatch *batch);
+extern void dbl_row_values(const PGresult *res, int row, DblinkValue *values,
+						   int natts);
 
 /* stream.c */
 extern DblinkStream *dbl_stream_begin(const DblinkQuery *query,

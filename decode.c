@@ -85,12 +85,11 @@ static void format_check(DblinkConn *conn, PGresult *res);
 static bool depends_on_styles(TupleDesc tupdesc);
 static void column_count_check(PGresult *res, TupleDesc tupdesc);
 static void conversion_context(void *arg);
-static const char *raw_value(const DblinkRow *row, int column, int *len);
 static inline bool is_plain_ascii(const char *text, int len);
 static Datum receive_value(DblinkDecoder *decoder, DecoderColumn *column,
 						   const char *value, int len);
 static Datum decode_value(DblinkDecoder *decoder, DecoderColumn *column,
-						  const DblinkRow *row, bool *isnull);
+						  const DblinkValue *raw, bool *isnull);
 
 /*
  * How are values of this type decoded when they come in binary?
@@ -408,28 +407,6 @@ conversion_context(void *arg)
 }
 
 /*
- * A value as it came from the remote, ended by a NUL that *len does not count;
- * NULL for a null.
- */
-static const char *
-raw_value(const DblinkRow *row, int column, int *len)
-{
-	bytea	   *spooled;
-
-	if (row->res != NULL)
-	{
-		*len = PQgetlength(row->res, row->number, column);
-		return PQgetisnull(row->res, row->number, column) ? NULL :
-			PQgetvalue(row->res, row->number, column);
-	}
-	if (row->spooled_nulls[column])
-		return NULL;
-	spooled = DatumGetByteaPP(row->spooled[column]);
-	*len = VARSIZE_ANY_EXHDR(spooled) - 1;
-	return VARDATA_ANY(spooled);
-}
-
-/*
  * Is this plain ASCII text, and so valid in every encoding that a database can
  * have?  Faster than asking, for the short values that most are.
  */
@@ -480,7 +457,7 @@ receive_value(DblinkDecoder *decoder, DecoderColumn *column,
 }
 
 /*
- * Convert the current column of a row.
+ * Convert a value of the current column.
  *
  * The remote promised to send text in the database's encoding, but a user can
  * change its mind, and it may lie.  Throws 22021 if the bytes are not valid, and
@@ -490,10 +467,10 @@ receive_value(DblinkDecoder *decoder, DecoderColumn *column,
  */
 static Datum
 decode_value(DblinkDecoder *decoder, DecoderColumn *column,
-			 const DblinkRow *row, bool *isnull)
+			 const DblinkValue *raw, bool *isnull)
 {
-	int			len;
-	const char *value = raw_value(row, decoder->column, &len);
+	const char *value = raw->text;
+	int			len = raw->len;
 
 	*isnull = value == NULL;
 	if (value != NULL && column->receive)
@@ -519,7 +496,7 @@ decode_value(DblinkDecoder *decoder, DecoderColumn *column,
  * used meanwhile by a type's input function or a domain's check.
  */
 void
-dbl_dec_row(DblinkDecoder *decoder, DblinkConn *conn, const DblinkRow *row,
+dbl_dec_row(DblinkDecoder *decoder, DblinkConn *conn, const DblinkValue *row,
 			Datum **values, bool **nulls)
 {
 	ErrorContextCallback context;
@@ -545,7 +522,7 @@ dbl_dec_row(DblinkDecoder *decoder, DblinkConn *conn, const DblinkRow *row,
 			decoder->nulls[decoder->column] = true;
 		else
 			decoder->values[decoder->column] =
-				decode_value(decoder, column, row,
+				decode_value(decoder, column, &row[decoder->column],
 							 &decoder->nulls[decoder->column]);
 	}
 

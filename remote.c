@@ -287,9 +287,6 @@ dbl_remote_is_partial(const PGresult *res)
 static void
 receive(DblinkConn *conn)
 {
-	/* What was decrypted already does not show at the socket. */
-	bool		hidden = PQsslInUse(conn->pgconn) || PQgssEncInUse(conn->pgconn);
-
 	if (!dbl_remote_is_partial(conn->res))
 		(void) dbl_set_chunked_rows(conn->pgconn, CHUNK_ROWS);
 	PQclear(conn->res);
@@ -297,6 +294,9 @@ receive(DblinkConn *conn)
 
 	while (PQisBusy(conn->pgconn))
 	{
+		/* What was decrypted already does not show at the socket. */
+		bool		hidden = PQsslInUse(conn->pgconn) || PQgssEncInUse(conn->pgconn);
+
 		dbl_remote_wait(conn, WL_SOCKET_READABLE, hidden ? HIDDEN_MS : -1,
 						dbl_wait_event(DBLINK_WAIT_GET_RESULT));
 		if (PQconsumeInput(conn->pgconn))
@@ -331,6 +331,15 @@ dbl_remote_next(DblinkConn *conn)
 	if (conn->res == NULL)
 		end_call(conn);
 	return conn->res;
+}
+
+/*
+ * Has the next result come, so that dbl_remote_next() will not wait?
+ */
+bool
+dbl_remote_is_at_hand(DblinkConn *conn)
+{
+	return !PQisBusy(conn->pgconn);
 }
 
 /*

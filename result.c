@@ -30,6 +30,7 @@ typedef struct Sink
 	TupleDesc	tupdesc;		/* of what is in the store */
 	DblinkDecoder *decoder;		/* of the current result, or NULL */
 	int			guc_level;		/* nest level of the remote's styles, or -1 */
+	DblinkValue *row;			/* the current row, as it came */
 } Sink;
 
 static bool are_types_equal(PGresult *description, TupleDesc tupdesc);
@@ -220,6 +221,7 @@ sink_begin_rows(Sink *sink, PGresult *res)
 	sink->tupdesc = result_tupdesc(sink->fcinfo);
 	sink->decoder = dbl_dec_begin(sink->query->conn, res, sink->tupdesc);
 	sink->guc_level = dbl_dec_mimic(sink->decoder);
+	sink->row = palloc(sizeof(DblinkValue) * sink->tupdesc->natts);
 	sink_clear(sink);
 }
 
@@ -229,18 +231,19 @@ sink_begin_rows(Sink *sink, PGresult *res)
 static void
 sink_rows(Sink *sink, PGresult *res)
 {
-	DblinkRow	row = {.res = res};
 	int			nrows = PQntuples(res);
+	int			row;
 
 	if (sink->decoder == NULL)
 		sink_begin_rows(sink, res);
 
-	for (row.number = 0; row.number < nrows; row.number++)
+	for (row = 0; row < nrows; row++)
 	{
 		Datum	   *values;
 		bool	   *nulls;
 
-		dbl_dec_row(sink->decoder, sink->query->conn, &row, &values, &nulls);
+		dbl_row_values(res, row, sink->row, sink->tupdesc->natts);
+		dbl_dec_row(sink->decoder, sink->query->conn, sink->row, &values, &nulls);
 		tuplestore_putvalues(sink->store, sink->tupdesc, values, nulls);
 	}
 }

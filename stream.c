@@ -50,17 +50,20 @@ struct DblinkStream
 	bool		reading;		/* is there more to come from the remote? */
 	DblinkError error;			/* what came at the end, if error.primary */
 
+	DblinkBatch *batch;			/* rows at hand, which come first; or NULL */
 	PGresult   *res;			/* part that is being read; the connection's */
 	int			row;			/* next row of it */
 	int			nrows;			/* rows in it */
+	DblinkValue *values;		/* of the current row */
 
 	Tuplestorestate *spool;		/* what came after, or NULL */
 	bool		spooling;		/* it is being filled */
 	ResourceOwner owner;		/* of its files, or NULL */
 	TupleTableSlot *slot;		/* for reading it */
 
-	int64		left_at;		/* when the reader got its last row, ms */
-	int64		away_ms;		/* time the reader spent between rows */
+	int64		left_at;		/* since when the reader does not wait for the
+								 * remote, ms */
+	int64		away_ms;		/* how long it did not, until then */
 };
 
 static dlist_head streams = DLIST_STATIC_INIT(streams);
@@ -76,11 +79,14 @@ static void error_check(DblinkStream *stream);
 static void end_of_result(DblinkStream *stream);
 static int	enter_level(DblinkStream *stream);
 static void leave_level(DblinkStream *stream, int level);
-static bool next_raw(DblinkStream *stream, DblinkRow *row);
+static bool gather(DblinkStream *stream);
+static const DblinkValue *next_received(DblinkStream *stream);
+static const DblinkValue *next_raw(DblinkStream *stream);
 static void spool_begin(DblinkStream *stream);
-static void spool_row(DblinkStream *stream, MemoryContext row_context);
+static void spool_row(DblinkStream *stream, const DblinkValue *row,
+					  MemoryContext row_context);
 static TupleDesc spool_tupdesc(int natts);
-static bool next_spooled(DblinkStream *stream, DblinkRow *row);
+static const DblinkValue *next_spooled(DblinkStream *stream);
 static void watch_reader(DblinkStream *stream);
 
 /*
@@ -244,6 +250,8 @@ take_part(DblinkStream *stream, PGresult *res)
 		MemoryContext caller_context = MemoryContextSwitchTo(stream->context);
 
 		stream->decoder = dbl_dec_begin(stream->query.conn, res, stream->tupdesc);
+		stream->values = palloc(sizeof(DblinkValue) * stream->tupdesc->natts);
+		stream->batch = dbl_batch_make(stream->tupdesc->natts);
 		MemoryContextSwitchTo(caller_context);
 	}
 	stream->res = res;
@@ -334,23 +342,66 @@ error_check(DblinkStream *stream)
 }
 
 /*
- * Find the next row, spooled or in the current part.  Gives false at the end.
+ * Get more rows from the remote: wait for some, and take what else is at hand.
+ * Gives false at the end.
+ *
+ * Rows that come one by one, and are small, are put into the batch.  Others stay
+ * in the current part, which is read after the batch.
  */
 static bool
-next_raw(DblinkStream *stream, DblinkRow *row)
+gather(DblinkStream *stream)
 {
+	if (!next_part(stream))
+		return false;
+	stream->left_at = coarse_now();
+	dbl_batch_clear(stream->batch);
+	while (stream->nrows == 1 && dbl_batch_add(stream->batch, stream->res, 0))
+	{
+		stream->row = stream->nrows;
+		if (!dbl_remote_is_at_hand(stream->query.conn) || !next_part(stream))
+			break;
+	}
+	return true;
+}
+
+/*
+ * The next row that was received and not spooled.  NULL at the end.
+ */
+static const DblinkValue *
+next_received(DblinkStream *stream)
+{
+	const DblinkValue *row = NULL;
+
+	if (stream->batch != NULL)
+		row = dbl_batch_next(stream->batch);
+	if (row == NULL && stream->row == stream->nrows)
+	{
+		if (!gather(stream))
+			return NULL;
+		row = dbl_batch_next(stream->batch);
+	}
+	if (row != NULL)
+		return row;
+	dbl_row_values(stream->res, stream->row++, stream->values,
+				   stream->tupdesc->natts);
+	return stream->values;
+}
+
+/*
+ * The next row, spooled or not.  NULL at the end.
+ */
+static const DblinkValue *
+next_raw(DblinkStream *stream)
+{
+	const DblinkValue *row;
+
 	if (stream->spooling)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONNECTION_FAILURE),
 				 errmsg("rows of a remote query were lost"),
 				 errdetail("Reading them ahead failed, and the error was ignored.")));
-	if (next_spooled(stream, row))
-		return true;
-	if (stream->row == stream->nrows && !next_part(stream))
-		return false;
-	row->res = stream->res;
-	row->number = stream->row++;
-	return true;
+	row = next_spooled(stream);
+	return row != NULL ? row : next_received(stream);
 }
 
 /*
@@ -362,25 +413,23 @@ next_raw(DblinkStream *stream, DblinkRow *row)
 bool
 dbl_stream_next(DblinkStream *stream, Datum **values, bool **nulls)
 {
-	DblinkRow	row = {0};
+	const DblinkValue *row;
 	int			level;
-	bool		found;
 
 	watch_reader(stream);
 	level = enter_level(stream);
-	found = next_raw(stream, &row);
-	if (found)
+	row = next_raw(stream);
+	if (row != NULL)
 	{
 		int			guc_level = dbl_dec_mimic(stream->decoder);
 
-		dbl_dec_row(stream->decoder, stream->query.conn, &row, values, nulls);
+		dbl_dec_row(stream->decoder, stream->query.conn, row, values, nulls);
 		dbl_dec_mimic_end(guc_level);
 	}
 	else
 		error_check(stream);
 	leave_level(stream, level);
-	stream->left_at = coarse_now();
-	return found;
+	return row != NULL;
 }
 
 /*
@@ -391,9 +440,13 @@ dbl_stream_next(DblinkStream *stream, Datum **values, bool **nulls)
 static void
 watch_reader(DblinkStream *stream)
 {
+	int64		now;
+
 	if (!stream->reading || dbl_stream_hold_time < 0)
 		return;
-	stream->away_ms += coarse_now() - stream->left_at;
+	now = coarse_now();
+	stream->away_ms += now - stream->left_at;
+	stream->left_at = now;
 	if (stream->away_ms > dbl_stream_hold_time)
 		dbl_stream_read_ahead(stream);
 }
@@ -408,6 +461,7 @@ dbl_stream_read_ahead(DblinkStream *stream)
 {
 	MemoryContext caller_context = CurrentMemoryContext;
 	MemoryContext row_context;
+	const DblinkValue *row;
 	int			level;
 
 	if (!stream->reading)
@@ -417,10 +471,10 @@ dbl_stream_read_ahead(DblinkStream *stream)
 	MemoryContextSwitchTo(stream->context);
 	row_context = AllocSetContextCreate(stream->context, "dblink spool row",
 										ALLOCSET_DEFAULT_SIZES);
-	while (stream->row < stream->nrows || next_part(stream))
+	while ((row = next_received(stream)) != NULL)
 	{
 		MemoryContextReset(row_context);
-		spool_row(stream, row_context);
+		spool_row(stream, row, row_context);
 	}
 	MemoryContextDelete(row_context);
 	MemoryContextSwitchTo(caller_context);
@@ -462,11 +516,12 @@ spool_tupdesc(int natts)
 }
 
 /*
- * Put the next row of the current part into the spool, which is made for the
- * first.  Values keep the NUL that libpq ends them with.
+ * Put a row into the spool, which is made for the first.  Values keep the NUL
+ * that they end with.
  */
 static void
-spool_row(DblinkStream *stream, MemoryContext row_context)
+spool_row(DblinkStream *stream, const DblinkValue *row,
+		  MemoryContext row_context)
 {
 	int			natts = stream->tupdesc->natts;
 	MemoryContext caller_context;
@@ -482,36 +537,46 @@ spool_row(DblinkStream *stream, MemoryContext row_context)
 	nulls = palloc0(natts * sizeof(bool));
 	for (i = 0; i < natts; i++)
 	{
-		int			size = PQgetlength(stream->res, stream->row, i) + 1;
+		int			size = row[i].len + 1;
 		bytea	   *value;
 
-		nulls[i] = PQgetisnull(stream->res, stream->row, i);
+		nulls[i] = row[i].text == NULL;
 		if (nulls[i])
 			continue;
 		value = palloc(VARHDRSZ + size);
 		SET_VARSIZE(value, VARHDRSZ + size);
-		memcpy(VARDATA(value), PQgetvalue(stream->res, stream->row, i), size);
+		memcpy(VARDATA(value), row[i].text, size);
 		values[i] = PointerGetDatum(value);
 	}
 	tuplestore_putvalues(stream->spool, stream->slot->tts_tupleDescriptor,
 						 values, nulls);
 	MemoryContextSwitchTo(caller_context);
-	stream->row++;
 }
 
 /*
- * The next row from the spool, if there is one.
+ * The next row from the spool.  NULL if there is none.
  */
-static bool
-next_spooled(DblinkStream *stream, DblinkRow *row)
+static const DblinkValue *
+next_spooled(DblinkStream *stream)
 {
+	int			i;
+
 	if (stream->spool == NULL ||
 		!tuplestore_gettupleslot(stream->spool, true, false, stream->slot))
-		return false;
+		return NULL;
 	slot_getallattrs(stream->slot);
-	row->spooled = stream->slot->tts_values;
-	row->spooled_nulls = stream->slot->tts_isnull;
-	return true;
+	for (i = 0; i < stream->tupdesc->natts; i++)
+	{
+		bytea	   *spooled;
+
+		stream->values[i].text = NULL;
+		if (stream->slot->tts_isnull[i])
+			continue;
+		spooled = DatumGetByteaPP(stream->slot->tts_values[i]);
+		stream->values[i].text = VARDATA_ANY(spooled);
+		stream->values[i].len = VARSIZE_ANY_EXHDR(spooled) - 1;
+	}
+	return stream->values;
 }
 
 /*

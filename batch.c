@@ -1,0 +1,116 @@
+/*-------------------------------------------------------------------------
+ *
+ * batch.c
+ *	  A few rows at hand, as they came.
+ *
+ * libpq makes a PGresult for each row, where it can't do better.  That, and
+ * what becomes of the row in the plan, are long ways through code and memory
+ * that have nothing in common; taking turns at each row, they throw each other
+ * out of the processor's caches.  So small rows are taken from libpq several
+ * at a time, and copied out of it, as a PGresult takes kilobytes for whatever
+ * little is in it.
+ *
+ * Memory: a batch is one piece, in the context that it was made in, and of a
+ * fixed size.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "dblink.h"
+
+/* How many rows a batch holds, and how many bytes they have in all. */
+#define BATCH_ROWS		64
+#define BATCH_BYTES		16384
+
+struct DblinkBatch
+{
+	int			natts;			/* columns of a row */
+	int			nrows;			/* rows in it */
+	int			row;			/* next row to hand out */
+	int			used;			/* bytes of data[] */
+	DblinkValue *values;		/* of all rows, which follow each other */
+	char		data[BATCH_BYTES];	/* what values point to */
+};
+
+/*
+ * Make an empty batch for rows of so many columns.
+ */
+DblinkBatch *
+dbl_batch_make(int natts)
+{
+	DblinkBatch *batch = palloc(sizeof(DblinkBatch));
+
+	batch->natts = natts;
+	batch->values = palloc(sizeof(DblinkValue) * natts * BATCH_ROWS);
+	dbl_batch_clear(batch);
+	return batch;
+}
+
+/*
+ * Forget the rows.
+ */
+void
+dbl_batch_clear(DblinkBatch *batch)
+{
+	batch->nrows = batch->row = batch->used = 0;
+}
+
+/*
+ * Add a copy of a row.  Gives false, and changes nothing, if there is no room.
+ */
+bool
+dbl_batch_add(DblinkBatch *batch, const PGresult *res, int row)
+{
+	DblinkValue *values = &batch->values[batch->nrows * batch->natts];
+	int			used = batch->used;
+	int			i;
+
+	if (batch->nrows == BATCH_ROWS)
+		return false;
+	dbl_row_values(res, row, values, batch->natts);
+	for (i = 0; i < batch->natts; i++)
+	{
+		int			size = values[i].len + 1;
+
+		if (values[i].text == NULL)
+			continue;
+		if (size > BATCH_BYTES - used)
+			return false;
+		values[i].text = memcpy(&batch->data[used], values[i].text, size);
+		used += size;
+	}
+	batch->used = used;
+	batch->nrows++;
+	return true;
+}
+
+/*
+ * The values of the next row, NULL at the end.  Valid until a row is added.
+ */
+const DblinkValue *
+dbl_batch_next(DblinkBatch *batch)
+{
+	if (batch->row == batch->nrows)
+		return NULL;
+	return &batch->values[batch->row++ * batch->natts];
+}
+
+/*
+ * The values of a row of a result, as they are in it.
+ */
+void
+dbl_row_values(const PGresult *res, int row, DblinkValue *values, int natts)
+{
+	int			i;
+
+	for (i = 0; i < natts; i++)
+	{
+		values[i].len = PQgetlength(res, row, i);
+		values[i].text = PQgetvalue(res, row, i);
+
+		/* A null has a length, too: zero. */
+		if (values[i].len == 0 && PQgetisnull(res, row, i))
+			values[i].text = NULL;
+	}
+}
