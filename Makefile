@@ -7,6 +7,8 @@ MODULE_big = dblink
 OBJS = \
 	batch.o \
 	cancel.o \
+	cancel_async.o \
+	cancel_thread.o \
 	connection.o \
 	dblink.o \
 	decode.o \

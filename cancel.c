@@ -3,166 +3,67 @@
  * cancel.c
  *	  Cancel requests.
  *
- * A cancel request is a connection of its own, and libpq makes it with calls
- * that block for as long as the remote likes.  So it is made in a thread that
- * does this and nothing else: the backend can wait for it on its latch, or up
- * to a deadline, and turn its back on it.
- *
- * A thread in a backend has to keep to itself.  This one runs PQcancel(),
- * which needs nothing but sockets; it has all signals blocked, so that the
- * backend's handlers run where they always did; and it touches only its
- * DblinkCancel, which is malloc'ed, because palloc() knows no threads.
+ * A cancel request is a connection of its own, which takes as long as the
+ * remote likes.  How it is made depends on libpq, and is in cancel_async.c or,
+ * for an older libpq, in cancel_thread.c.  Both have the same functions, that
+ * never wait and never throw: dbl_cancel_begin() to dbl_cancel_close() in
+ * dblink.h.  Here is how long, and how, a request is waited for.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
-#include <unistd.h>
 
 #include "dblink.h"
 
-#include "port/atomics.h"
 #include "storage/latch.h"
 
 /* How long dblink_cancel_query() waits. */
 #define CANCEL_QUERY_MS	30000
 
+static bool poll_request(DblinkCancel *cancel, int events, TimestampTz deadline);
+static void wait_for_request(DblinkCancel *cancel, int events, long timeout_ms);
+
 /*
- * A cancel request under way.  It belongs to the connection that it is for
- * and to the thread that makes it, and goes when both have let go.
+ * Wait for one event of a request, up to the deadline, and go on with it then.
+ * Gives false if the deadline has passed.  Never throws, serves no interrupts.
  */
-struct DblinkCancel
+static bool
+poll_request(DblinkCancel *cancel, int events, TimestampTz deadline)
 {
-	pg_atomic_uint32 owners;
-	PGcancel   *request;
-	int			done[2];		/* a pipe; [0] is readable when it is made */
-	bool		ok;				/* did it get through?  Valid when made */
-	char		message[256];	/* libpq's reason, if not ok */
-};
+	struct pollfd pfd = {.fd = dbl_cancel_socket(cancel)};
+	int			rc;
 
-static void let_go(DblinkCancel *cancel);
-static void *run(void *arg);
-static bool start_thread(DblinkCancel *cancel);
-static const char *cancel_open(DblinkConn *conn);
-static bool is_made(DblinkCancel *cancel, int timeout_ms);
+	pfd.events = events == WL_SOCKET_WRITEABLE ? POLLOUT : POLLIN;
+	do
+	{
+		rc = poll(&pfd, 1, dbl_time_left(deadline));
+	} while (rc < 0 && errno == EINTR);
+
+	if (rc <= 0)
+		return false;
+	dbl_cancel_continue(cancel);
+	return true;
+}
 
 /*
- * One of the two owners has no more use for the request.
+ * The same, but interrupts are served, and the time may end without an event.
  */
 static void
-let_go(DblinkCancel *cancel)
+wait_for_request(DblinkCancel *cancel, int events, long timeout_ms)
 {
-	if (pg_atomic_sub_fetch_u32(&cancel->owners, 1) > 0)
-		return;
-	PQfreeCancel(cancel->request);
-	close(cancel->done[0]);
-	close(cancel->done[1]);
-	free(cancel);
-}
+	int			happened = WaitLatchOrSocket(MyLatch,
+											 WL_LATCH_SET | WL_EXIT_ON_PM_DEATH |
+											 WL_TIMEOUT | events,
+											 dbl_cancel_socket(cancel), timeout_ms,
+											 dbl_wait_event(DBLINK_WAIT_GET_RESULT));
 
-/*
- * The thread.
- */
-static void *
-run(void *arg)
-{
-	DblinkCancel *cancel = arg;
-
-	cancel->ok = PQcancel(cancel->request, cancel->message,
-						  sizeof(cancel->message)) != 0;
-	while (write(cancel->done[1], "", 1) < 0 && errno == EINTR)
-		;
-	let_go(cancel);
-	return NULL;
-}
-
-/*
- * Start the thread, with all signals blocked in it.
- */
-static bool
-start_thread(DblinkCancel *cancel)
-{
-	pthread_attr_t attr;
-	pthread_t	thread;
-	sigset_t	all;
-	sigset_t	before;
-	bool		ok;
-
-	sigfillset(&all);
-	if (pthread_attr_init(&attr) != 0)
-		return false;
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	ok = pthread_create(&thread, &attr, run, cancel) == 0;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attr);
-	return ok;
-}
-
-/*
- * Start to make a request for what the remote is doing on this connection; it
- * is conn->cancel then.  Gives NULL, or why it can't be made.  Never throws.
- */
-static const char *
-cancel_open(DblinkConn *conn)
-{
-	DblinkCancel *cancel;
-
-	dbl_cancel_close(conn);
-	cancel = calloc(1, sizeof(DblinkCancel));
-	if (cancel == NULL)
-		return "out of memory";
-	if (pipe2(cancel->done, O_CLOEXEC) != 0)
-	{
-		free(cancel);
-		return "could not create a pipe for the cancel request";
-	}
-
-	conn->cancel = cancel;
-	pg_atomic_init_u32(&cancel->owners, 1);
-	cancel->request = PQgetCancel(conn->pgconn);
-	if (cancel->request == NULL)
-		return "PQcancel() -- no cancel object supplied";
-
-	pg_atomic_write_u32(&cancel->owners, 2);
-	if (start_thread(cancel))
-		return NULL;
-	pg_atomic_write_u32(&cancel->owners, 1);
-	return "could not create a thread for the cancel request";
-}
-
-/*
- * Have no more to do with a request that may be under way.  Never throws.
- */
-void
-dbl_cancel_close(DblinkConn *conn)
-{
-	if (conn->cancel != NULL)
-		let_go(conn->cancel);
-	conn->cancel = NULL;
-}
-
-/*
- * Wait until the request is made, but no longer than this.  Never throws.
- */
-static bool
-is_made(DblinkCancel *cancel, int timeout_ms)
-{
-	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													   timeout_ms);
-	struct pollfd pfd = {.fd = cancel->done[0], .events = POLLIN};
-
-	for (;;)
-	{
-		int			rc = poll(&pfd, 1, dbl_time_left(deadline));
-
-		if (rc >= 0 || errno != EINTR)
-			return rc > 0;
-	}
+	if (happened & WL_LATCH_SET)
+		ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	if (happened & events)
+		dbl_cancel_continue(cancel);
 }
 
 /*
@@ -173,10 +74,15 @@ is_made(DblinkCancel *cancel, int timeout_ms)
 bool
 dbl_cancel_send(DblinkConn *conn, int timeout_ms)
 {
-	bool		ok = false;
+	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													   timeout_ms);
+	bool		ok = dbl_cancel_begin(conn) == NULL;
+	int			events;
 
-	if (cancel_open(conn) == NULL && is_made(conn->cancel, timeout_ms))
-		ok = conn->cancel->ok;
+	while (ok && (events = dbl_cancel_events(conn->cancel)) != 0)
+		ok = poll_request(conn->cancel, events, deadline);
+	if (ok)
+		ok = dbl_cancel_problem(conn->cancel) == NULL;
 	dbl_cancel_close(conn);
 	return ok;
 }
@@ -188,28 +94,24 @@ dbl_cancel_send(DblinkConn *conn, int timeout_ms)
 const char *
 dbl_cancel_query(DblinkConn *conn)
 {
-	const char *problem = cancel_open(conn);
 	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 													   CANCEL_QUERY_MS);
+	const char *problem = dbl_cancel_begin(conn);
+	int			events;
 
-	while (problem == NULL && !is_made(conn->cancel, 0))
+	while (problem == NULL && (events = dbl_cancel_events(conn->cancel)) != 0)
 	{
-		long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
-														   deadline);
+		long		left = dbl_time_left(deadline);
 
 		if (left == 0)
 			problem = "cancel request timed out";
 		else
-			WaitLatchOrSocket(MyLatch,
-							  WL_LATCH_SET | WL_EXIT_ON_PM_DEATH |
-							  WL_SOCKET_READABLE | WL_TIMEOUT,
-							  conn->cancel->done[0], left,
-							  dbl_wait_event(DBLINK_WAIT_GET_RESULT));
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
+			wait_for_request(conn->cancel, events, left);
 	}
-	if (problem == NULL && !conn->cancel->ok)
-		problem = pchomp(dbl_err_clean(conn->cancel->message));
+	if (problem == NULL)
+		problem = dbl_cancel_problem(conn->cancel);
+	if (problem != NULL)
+		problem = pchomp(dbl_err_clean(problem));
 	dbl_cancel_close(conn);
 	return problem;
 }

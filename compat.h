@@ -121,6 +121,132 @@ dbl_wait_event(DblinkWait wait)
 	"Raise the server's max_files_per_process and/or \"ulimit -n\" limits."
 #endif
 
+/* What somebody who is not a superuser is told: he has to prove who he is. */
+#if PG_VERSION_NUM >= 160000
+#define DBLINK_PASSWORD_MSG \
+	"password or GSSAPI delegated credentials required"
+#define DBLINK_PASSWORD_GIVEN_DETAIL \
+	"Non-superusers must provide a password in the connection string or send delegated GSSAPI credentials."
+#define DBLINK_PASSWORD_USED_HINT \
+	"Ensure provided credentials match target server's authentication method."
+#else
+#define DBLINK_PASSWORD_MSG \
+	"password is required"
+#define DBLINK_PASSWORD_GIVEN_DETAIL \
+	"Non-superusers must provide a password in the connection string."
+#define DBLINK_PASSWORD_USED_HINT \
+	"Target server's authentication method must be changed."
+#endif
+
+#if PG_VERSION_NUM >= 190000
+#define DBLINK_PASSWORD_USED_DETAIL \
+	"Non-superusers may only connect using credentials they provide, eg: password in connection string or delegated GSSAPI credentials."
+#elif PG_VERSION_NUM >= 160000
+#define DBLINK_PASSWORD_USED_DETAIL \
+	"Non-superusers may only connect using credentials they provide, eg: password in connection string or delegated GSSAPI credentials"
+#else
+#define DBLINK_PASSWORD_USED_DETAIL \
+	"Non-superuser cannot connect if the server does not request a password."
+#endif
+
+/*
+ * Since 16 a client that logged in with GSSAPI can delegate its credentials;
+ * libpq uses them then.  A background worker has no client: no MyProcPort.
+ */
+#if PG_VERSION_NUM >= 160000 && defined(ENABLE_GSS)
+struct Port;
+extern bool be_gssapi_get_delegation(struct Port *port);
+
+#define dbl_has_delegated_credentials() \
+	(MyProcPort != NULL && be_gssapi_get_delegation(MyProcPort))
+#define dbl_used_gssapi(pgconn)			(PQconnectionUsedGSSAPI(pgconn) != 0)
+#else
+#define dbl_has_delegated_credentials() false
+#define dbl_used_gssapi(pgconn)			false
+#endif
+
+/*
+ * Since 18 the keys that a client logged in with by SCRAM can be used to log in
+ * where its role has the same secret.  As libpq takes them: in base64.
+ */
+#define DBLINK_SCRAM_PASSTHROUGH	(PG_VERSION_NUM >= 180000)
+
+typedef struct DblinkScramKeys
+{
+	char		client[48];
+	char		server[48];
+} DblinkScramKeys;
+
+#if PG_VERSION_NUM >= 180000
+/* What struct Port looks like does not depend on Kerberos' header files. */
+#ifdef ENABLE_GSS
+#undef ENABLE_GSS
+#include "libpq/libpq-be.h"
+#define ENABLE_GSS 1
+#else
+#include "libpq/libpq-be.h"
+#endif
+#include "common/base64.h"
+
+/* The session's keys.  False if it has none.  The caller wipes them. */
+static inline bool
+dbl_scram_keys(DblinkScramKeys *keys)
+{
+	if (MyProcPort == NULL || !MyProcPort->has_scram_keys)
+		return false;
+
+	memset(keys, 0, sizeof(*keys));
+	return pg_b64_encode(MyProcPort->scram_ClientKey,
+						 sizeof(MyProcPort->scram_ClientKey),
+						 keys->client, sizeof(keys->client) - 1) > 0 &&
+		pg_b64_encode(MyProcPort->scram_ServerKey,
+					  sizeof(MyProcPort->scram_ServerKey),
+					  keys->server, sizeof(keys->server) - 1) > 0;
+}
+#else
+static inline bool
+dbl_scram_keys(DblinkScramKeys *keys)
+{
+	return false;
+}
+#endif
+
+/*
+ * What the validator hints at when an option is not legal: since 16 at the one
+ * that was probably meant, if there is one; before, at all that are legal.
+ */
+#if PG_VERSION_NUM >= 160000
+#include "utils/varlena.h"
+
+typedef ClosestMatchState DblinkOptionHint;
+
+#define dbl_hint_begin(hint, wrong)		initClosestMatch(hint, wrong, 4)
+#define dbl_hint_add(hint, option)		updateClosestMatch(hint, option)
+
+/* The text, palloc'd; NULL if there is nothing to say. */
+static inline const char *
+dbl_hint_text(DblinkOptionHint *hint)
+{
+	const char *meant = getClosestMatch(hint);
+
+	return meant ? psprintf("Perhaps you meant the option \"%s\".", meant) : NULL;
+}
+#else
+#include "lib/stringinfo.h"
+
+typedef StringInfoData DblinkOptionHint;
+
+#define dbl_hint_begin(hint, wrong)		initStringInfo(hint)
+#define dbl_hint_add(hint, option) \
+	appendStringInfo(hint, "%s%s", (hint)->len > 0 ? ", " : "", option)
+
+static inline const char *
+dbl_hint_text(DblinkOptionHint *hint)
+{
+	return psprintf("Valid options in this context are: %s", hint->data);
+}
+#endif
+
 /* One function checks privileges on all kinds of objects since 16. */
 #if PG_VERSION_NUM < 160000
 #include "catalog/pg_proc.h"
@@ -133,6 +259,11 @@ object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
 		return pg_proc_aclcheck(objectid, roleid, mode);
 	return pg_foreign_server_aclcheck(objectid, roleid, mode);
 }
+#endif
+
+/* libpq 17 makes cancel requests without blocking, else a thread has to. */
+#ifdef LIBPQ_HAS_ASYNC_CANCEL
+#define DBLINK_ASYNC_CANCEL
 #endif
 
 /* libpq 17 hands out rows in chunks; before, one row is the chunk. */

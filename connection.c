@@ -249,7 +249,7 @@ static void
 conn_connect(DblinkConn *conn, const char *conninfo)
 {
 	dbl_est_connect(conn, conninfo);
-	dbl_sec_password_used_check(conn);
+	dbl_sec_password_used_check(conn, conninfo);
 	dbl_remote_set_encoding(conn);
 	conn->open = true;
 }
@@ -364,7 +364,7 @@ kept_take(const char *conninfo)
 			dbl_conn_close(conn);
 			return NULL;
 		}
-		dbl_sec_password_used_check(conn);
+		dbl_sec_password_used_check(conn, conninfo);
 		dbl_remote_set_encoding(conn);
 		return conn;
 	}
@@ -506,6 +506,9 @@ end_of_level(int level, bool aborted)
 	{
 		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
 
+		/* An interrupted dblink_cancel_query() left its request behind. */
+		if (aborted)
+			dbl_cancel_close(conn);
 		if (conn->level < level)
 			continue;
 		if (!aborted && level > 1)

@@ -12,7 +12,9 @@
  *	establish.c		establishing a connection to a remote server
  *	remote.c		talking on it: send, receive, wait
  *	recover.c		making it usable again after a failed call
- *	cancel.c		cancel requests
+ *	cancel.c		cancel requests: how they are waited for
+ *	cancel_async.c	how they are made
+ *	cancel_thread.c	the same with a libpq older than 17
  *	result.c		a query's answer, into a tuplestore
  *	decode.c		remote rows to Datums
  *	stream.c		a result that is read row by row, and can be set aside
@@ -31,14 +33,14 @@
  *	   |           |---------> recover.c -> cancel.c, remote.c
  *	   |           `---------> stream.c -> batch.c, decode.c, remote.c
  *	   |---------> result.c -> decode.c, remote.c, readonly.c
- *	   `---------> cancel.c
+ *	   `---------> cancel.c -> cancel_async.c or cancel_thread.c
  *	planner.c -> scan.c -> connection.c, stream.c, result.c
  *	sqlbuild.c -> core only
  *
  * Who owns what.  Every PGconn, PGresult, PGnotify and reserved file descriptor
  * belongs to a DblinkConn, from the moment it exists: the field is the variable
  * that the libpq function is assigned to.  (A cancel request belongs to the
- * thread that makes it, too.)  Every DblinkConn is in connection.c's list.  When
+ * thread that makes it, too, if there is one.)  Every DblinkConn is in connection.c's list.  When
  * a transaction or subtransaction aborts, connection.c looks at each connection
  * that a call of that level was using, and cleans up what the call left behind.
  * So code anywhere may throw, no libpq object needs PG_TRY, and nothing leaks.
@@ -91,7 +93,7 @@ typedef enum DblinkPhase
 	DBLINK_FETCHING				/* a call owns the current result only */
 } DblinkPhase;
 
-typedef struct DblinkCancel DblinkCancel;	/* a cancel request, cancel.c */
+typedef struct DblinkCancel DblinkCancel;	/* a cancel request, cancel_*.c */
 typedef struct DblinkStream DblinkStream;	/* rows on demand, stream.c */
 typedef struct DblinkDecoder DblinkDecoder; /* rows to Datums, decode.c */
 typedef struct DblinkBatch DblinkBatch; /* some raw rows, batch.c */
@@ -276,7 +278,8 @@ extern const char *dbl_opt_value(const PQconninfoOption *options,
 /* security.c */
 extern void dbl_sec_password_given_check(const char *conninfo);
 extern void dbl_sec_options_check(const char *conninfo);
-extern void dbl_sec_password_used_check(DblinkConn *conn);
+extern void dbl_sec_password_used_check(DblinkConn *conn,
+										const char *conninfo);
 
 /* establish.c */
 extern void dbl_est_reserve_fd(DblinkConn *conn);
@@ -311,6 +314,13 @@ extern bool dbl_recover(DblinkConn *conn);
 /* cancel.c */
 extern bool dbl_cancel_send(DblinkConn *conn, int timeout_ms);
 extern const char *dbl_cancel_query(DblinkConn *conn);
+
+/* cancel_async.c or cancel_thread.c */
+extern const char *dbl_cancel_begin(DblinkConn *conn);
+extern int	dbl_cancel_events(const DblinkCancel *cancel);
+extern pgsocket dbl_cancel_socket(const DblinkCancel *cancel);
+extern void dbl_cancel_continue(DblinkCancel *cancel);
+extern const char *dbl_cancel_problem(const DblinkCancel *cancel);
 extern void dbl_cancel_close(DblinkConn *conn);
 
 /* result.c */

@@ -29,6 +29,14 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 
+/* An option of servers and user mappings that libpq does not know. */
+#define PASSTHROUGH_OPTION	"use_scram_passthrough"
+
+/* A login with the session's SCRAM keys, and the most that it takes. */
+#define SCRAM_KEYS_FORMAT \
+	"scram_client_key='%s' scram_server_key='%s' require_auth='scram-sha-256' "
+#define SCRAM_KEYS_SIZE		(sizeof(SCRAM_KEYS_FORMAT) + sizeof(DblinkScramKeys))
+
 /* What libpq allocated on our behalf; the fields are NULL until then. */
 typedef struct OwnedOptions
 {
@@ -59,8 +67,12 @@ static size_t quoted_size(List *options);
 static char *append_quoted(char *dest, const char *value);
 static char *append_options(char *dest, const PQconninfoOption *known,
 							List *options, Oid catalog);
-static const char *valid_options_list(const PQconninfoOption *known,
-									  Oid catalog);
+static bool is_passthrough(List *server_options, List *mapping_options);
+static bool is_passthrough_option(DefElem *def, Oid catalog);
+static DefElem *defelem_find(List *options, const char *name);
+static char *append_scram_keys(char *dest);
+static const char *option_hint(const PQconninfoOption *known, const char *wrong,
+							   Oid catalog);
 
 /*
  * Make an owner for what a libpq function is about to allocate.  It frees
@@ -280,6 +292,70 @@ append_options(char *dest, const PQconninfoOption *known,
 }
 
 /*
+ * The option of this name; NULL if there is none.
+ */
+static DefElem *
+defelem_find(List *options, const char *name)
+{
+	ListCell   *cell;
+
+	foreach(cell, options)
+	{
+		DefElem    *def = lfirst_node(DefElem, cell);
+
+		if (strcmp(def->defname, name) == 0)
+			return def;
+	}
+	return NULL;
+}
+
+/*
+ * Is the session's own SCRAM login to be passed on to the server?  The user
+ * mapping decides, else the server.  Throws 42601 if that is no Boolean.
+ */
+static bool
+is_passthrough(List *server_options, List *mapping_options)
+{
+	DefElem    *def = defelem_find(mapping_options, PASSTHROUGH_OPTION);
+
+	if (def == NULL)
+		def = defelem_find(server_options, PASSTHROUGH_OPTION);
+	return DBLINK_SCRAM_PASSTHROUGH && def != NULL && defGetBoolean(def);
+}
+
+/*
+ * Is it the one option of ours that libpq does not know, and in its place?
+ * Throws 42601 if its value is no Boolean.
+ */
+static bool
+is_passthrough_option(DefElem *def, Oid catalog)
+{
+	if (!DBLINK_SCRAM_PASSTHROUGH ||
+		strcmp(def->defname, PASSTHROUGH_OPTION) != 0 ||
+		(catalog != ForeignServerRelationId && catalog != UserMappingRelationId))
+		return false;
+	(void) defGetBoolean(def);
+	return true;
+}
+
+/*
+ * Write what makes libpq log in with the session's SCRAM keys, and in no other
+ * way; nothing if it has none.  At most SCRAM_KEYS_SIZE bytes.  Gives the new
+ * end.
+ */
+static char *
+append_scram_keys(char *dest)
+{
+	DblinkScramKeys keys;
+
+	if (dbl_scram_keys(&keys))
+		dest += snprintf(dest, SCRAM_KEYS_SIZE, SCRAM_KEYS_FORMAT,
+						 keys.client, keys.server);
+	explicit_bzero(&keys, sizeof(keys));
+	return dest;
+}
+
+/*
  * The conninfo string for "source": that of the foreign server of this name,
  * of any wrapper, with the user mapping of the effective user; "source" itself
  * if there is no such server.
@@ -309,31 +385,41 @@ dbl_opt_conninfo(const char *source)
 					   server->servername);
 
 	known = known_options();
-	conninfo = wiped_string_open(quoted_size(server->options) +
+	conninfo = wiped_string_open(SCRAM_KEYS_SIZE +
+								 quoted_size(server->options) +
 								 quoted_size(mapping->options) + 1);
-	end = append_options(conninfo->data, known, server->options,
-						 ForeignServerRelationId);
+	end = conninfo->data;
+
+	/* COMPAT: options that the server sets win over these. */
+	if (is_passthrough(server->options, mapping->options))
+		end = append_scram_keys(end);
+	end = append_options(end, known, server->options, ForeignServerRelationId);
 	append_options(end, known, mapping->options, UserMappingRelationId);
 	return conninfo->data;
 }
 
 /*
- * The options that are valid in objects of "catalog", separated by commas.
+ * The hint about an option that is not legal in objects of "catalog"; NULL if
+ * there is nothing to say.
  */
 static const char *
-valid_options_list(const PQconninfoOption *known, Oid catalog)
+option_hint(const PQconninfoOption *known, const char *wrong, Oid catalog)
 {
-	StringInfoData buf;
+	DblinkOptionHint hint;
 	const PQconninfoOption *option;
+	bool		any = false;
 
-	initStringInfo(&buf);
+	dbl_hint_begin(&hint, wrong);
 	for (option = known; option->keyword != NULL; option++)
 	{
-		if (is_option_of(option, catalog))
-			appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "",
-							 option->keyword);
+		if (!is_option_of(option, catalog))
+			continue;
+		dbl_hint_add(&hint, option->keyword);
+		any = true;
 	}
-	return buf.data;
+	if (!any)
+		return "There are no valid options in this context.";
+	return dbl_hint_text(&hint);
 }
 
 /*
@@ -342,7 +428,8 @@ valid_options_list(const PQconninfoOption *known, Oid catalog)
  * Called by CREATE and ALTER SERVER, USER MAPPING and so on with the options
  * that the object will have, and the catalog that holds such objects.
  *
- * Throws HV00J for the first option that is not legal there.
+ * Throws HV00J for the first option that is not legal there, 42601 for one
+ * that has to be a Boolean and is not.
  */
 Datum
 dblink_fdw_validator(PG_FUNCTION_ARGS)
@@ -356,18 +443,17 @@ dblink_fdw_validator(PG_FUNCTION_ARGS)
 	{
 		DefElem    *def = lfirst_node(DefElem, cell);
 		const PQconninfoOption *option = option_find(known, def->defname);
-		const char *valid;
+		const char *hint;
 
-		if (option != NULL && is_option_of(option, catalog))
+		if (is_passthrough_option(def, catalog) ||
+			(option != NULL && is_option_of(option, catalog)))
 			continue;
 
-		valid = valid_options_list(known, catalog);
+		hint = option_hint(known, def->defname, catalog);
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
 				 errmsg("invalid option \"%s\"", def->defname),
-				 valid[0] != '\0' ?
-				 errhint("Valid options in this context are: %s", valid) :
-				 errhint("There are no valid options in this context.")));
+				 hint != NULL ? errhint("%s", hint) : 0));
 	}
 	PG_RETURN_VOID();
 }

@@ -7,7 +7,9 @@
  * its own address, and with its own password file and environment.  Whoever
  * may call dblink_connect() must not gain any of that.  So somebody who is
  * not a superuser has to prove who he is to the remote with a password that
- * he gave himself, and the remote has to have asked for it.
+ * he gave himself, and the remote has to have asked for it.  In place of a
+ * password serve the credentials that his client delegated by GSSAPI, or the
+ * SCRAM keys that it logged in with.
  *
  * "Superuser" always means the effective user: inside a SECURITY DEFINER
  * function its owner, after SET ROLE the role.  dblink_connect_u() needs
@@ -22,6 +24,10 @@
 
 #include "dblink.h"
 
+static bool is_password_given(const char *conninfo);
+static bool is_scram_passed_through(const char *conninfo);
+static bool is_option_set(const PQconninfoOption *options, const char *keyword,
+						  const char *value);
 static bool is_option_allowed(const char *keyword);
 
 /*
@@ -46,51 +52,98 @@ static const char *const allowed_options[] = {
 };
 
 /*
- * Throw 2F003 if the effective user has to give a password in the conninfo
- * string and did not.
+ * Does the conninfo string hold a password?  One from the environment, a
+ * service or a password file is the server's and does not count, and a string
+ * that does not parse carries none.
+ */
+static bool
+is_password_given(const char *conninfo)
+{
+	const char *error;
+	const char *password = dbl_opt_value(dbl_opt_parse(conninfo, &error),
+										 "password");
+
+	return password != NULL && password[0] != '\0';
+}
+
+/*
+ * Does the conninfo string lead to a login with the SCRAM keys of this very
+ * session, and in no other way?  It is looked at as libpq will read it: what
+ * comes later in the string may have replaced what we wrote.
+ */
+static bool
+is_scram_passed_through(const char *conninfo)
+{
+	DblinkScramKeys keys;
+	const PQconninfoOption *options;
+	const char *error;
+	bool		ours = false;
+
+	if (dbl_scram_keys(&keys))
+	{
+		options = dbl_opt_parse(conninfo, &error);
+		ours = is_option_set(options, "scram_client_key", keys.client) &&
+			is_option_set(options, "scram_server_key", keys.server) &&
+			is_option_set(options, "require_auth", "scram-sha-256");
+	}
+	explicit_bzero(&keys, sizeof(keys));
+	return ours;
+}
+
+/*
+ * Has the option this very value?
+ */
+static bool
+is_option_set(const PQconninfoOption *options, const char *keyword,
+			  const char *value)
+{
+	const char *set = dbl_opt_value(options, keyword);
+
+	return set != NULL && strcmp(set, value) == 0;
+}
+
+/*
+ * Throw 2F003 if the effective user has to prove who he is, and has nothing to
+ * do it with.
  *
  * This comes before any socket is opened: otherwise anybody could make the
- * server knock at addresses that only the server can reach.  A password from
- * the environment, a service or a password file is the server's and does not
- * count, and a string that does not parse carries none.
+ * server knock at addresses that only the server can reach.
  */
 void
 dbl_sec_password_given_check(const char *conninfo)
 {
-	const char *password;
-	const char *error;
-
-	if (superuser())
-		return;
-	password = dbl_opt_value(dbl_opt_parse(conninfo, &error), "password");
-	if (password != NULL && password[0] != '\0')
+	if (superuser() || is_password_given(conninfo) ||
+		is_scram_passed_through(conninfo) || dbl_has_delegated_credentials())
 		return;
 
 	ereport(ERROR,
 			(errcode(ERRCODE_S_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED),
-			 errmsg("password is required"),
-			 errdetail("Non-superusers must provide a password in the connection string.")));
+			 errmsg(DBLINK_PASSWORD_MSG),
+			 errdetail(DBLINK_PASSWORD_GIVEN_DETAIL)));
 }
 
 /*
- * Throw 2F003 unless the remote asked for the password of somebody who had
- * to give one.
+ * Throw 2F003 unless the remote let in the effective user for what he has given.
  *
  * A remote that trusts this server, or knows it by its operating system user
  * or certificate, has let in the server and not the user.  Of several hosts
- * in the string, the one that was connected to in the end counts.
+ * in the string, the one that was connected to in the end counts.  With
+ * SCRAM keys, libpq has refused any remote that did not ask for them.
  */
 void
-dbl_sec_password_used_check(DblinkConn *conn)
+dbl_sec_password_used_check(DblinkConn *conn, const char *conninfo)
 {
-	if (superuser() || PQconnectionUsedPassword(conn->pgconn))
+	if (superuser() ||
+		(PQconnectionUsedPassword(conn->pgconn) && is_password_given(conninfo)) ||
+		is_scram_passed_through(conninfo) ||
+		(dbl_used_gssapi(conn->pgconn) && dbl_has_delegated_credentials()))
 		return;
 
 	ereport(ERROR,
 			(errcode(ERRCODE_S_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED),
-			 errmsg("password is required"),
-			 errdetail("Non-superuser cannot connect if the server does not request a password."),
-			 errhint("Target server's authentication method must be changed.")));
+			 errmsg(DBLINK_PASSWORD_MSG),
+			 errdetail(DBLINK_PASSWORD_USED_DETAIL),
+			 errhint(DBLINK_PASSWORD_USED_HINT)));
 }
 
 /*

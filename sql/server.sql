@@ -130,17 +130,17 @@ SELECT dblink_exec('regress dblink = 1', 'SET work_mem = ''1MB''');
 RESET ROLE;
 GRANT USAGE ON FOREIGN SERVER "regress dblink = 1", regress_dblink_home TO regress_dblink_plain;
 SET ROLE regress_dblink_plain;
+\set VERBOSITY sqlstate
 -- should fail: the mapping has no password
 SELECT dblink_connect('conn', 'regress dblink = 1');
-\echo :SQLSTATE
 SELECT * FROM dblink('regress dblink = 1', 'SELECT 1') AS t(a int);
 RESET ROLE;
 SELECT make_mapping('regress_dblink_plain', 'regress_dblink_home', $$, password 'secret'$$);
 SET ROLE regress_dblink_plain;
 -- should fail: it has, but nobody asked for it
 SELECT dblink_connect('conn', 'regress_dblink_home');
-\echo :SQLSTATE
 RESET ROLE;
+\set VERBOSITY default
 -- NULL
 SELECT dblink_get_connections();
 

@@ -160,11 +160,27 @@ sub outcome
 	return "$e->{state} $e->{message}: $detail$hint";
 }
 
-my $pre = '2F003 password is required: Non-superusers must provide a password'
-  . ' in the connection string.';
-my $post = '2F003 password is required: Non-superuser cannot connect if the'
-  . ' server does not request a password. / Target server\'s authentication'
-  . ' method must be changed.';
+# What a caller is told who has not proved who he is: before and after connecting.
+my $told = $local->pg_version >= 16 ? 'password or GSSAPI delegated credentials required' : 'password is required';
+my %not_given = (
+	state => '2F003',
+	message => $told,
+	detail => 'Non-superusers must provide a password in the connection string'
+	  . ($local->pg_version >= 16 ? ' or send delegated GSSAPI credentials.' : '.'),
+	hint => undef);
+my %not_used = (
+	state => '2F003',
+	message => $told,
+	detail => $local->pg_version < 16
+	? 'Non-superuser cannot connect if the server does not request a password.'
+	: 'Non-superusers may only connect using credentials they provide, eg: password in connection string'
+	  . ' or delegated GSSAPI credentials'
+	  . ($local->pg_version >= 19 ? '.' : ''),
+	hint => $local->pg_version < 16
+	? 'Target server\'s authentication method must be changed.'
+	: 'Ensure provided credentials match target server\'s authentication method.');
+my $pre = "2F003 $told: $not_given{detail}";
+my $post = "2F003 $told: $not_used{detail} / $not_used{hint}";
 my $failed = '08001 could not establish connection: ';
 
 # What the caller must see.  The postmaster's PGPASSWORD serves a superuser
@@ -312,14 +328,7 @@ foreach my $how (sort keys %withheld)
 		fails_with(
 			$plain,
 			$call{$call},
-			{
-				state => '2F003',
-				message => 'password is required',
-				detail => 'Non-superusers must provide a password in the'
-				  . ' connection string.',
-				hint => undef,
-				within => SLOW
-			},
+			{ %not_given, within => SLOW },
 			"plain role, $call, $how: refused before connecting");
 	}
 }
@@ -330,7 +339,7 @@ is($listener->count, 0, 'the listener was never contacted');
 fails_with(
 	$plain,
 	"SELECT dblink_connect('n', 'not a connection string')",
-	{ state => '2F003', message => 'password is required' },
+	{ %not_given },
 	'plain role, broken string without password');
 
 # should reach the listener: with a password it is tried (so that the zero
@@ -362,11 +371,7 @@ my $two = sub {
 fails_with(
 	$plain,
 	"SELECT dblink_connect('two', " . $two->('read-only', $local, $remote) . ')',
-	{
-		state => '2F003',
-		detail => 'Non-superuser cannot connect if the server does not'
-		  . ' request a password.'
-	},
+	{ %not_used },
 	'two hosts, the first asked for the password, the final one did not');
 
 # should work: final host is the one that asked
@@ -522,11 +527,7 @@ rows_are(
 fails_with(
 	$plain,
 	"SELECT dblink_connect('x', 's_careless')",
-	{
-		state => '2F003',
-		detail => 'Non-superusers must provide a password in the connection'
-		  . ' string.'
-	},
+	{ %not_given },
 	'a password in the server\'s options does not count');
 
 # should work: user and password come from the mapping, everything else from

@@ -181,8 +181,8 @@ subtest 'not shared between users' => sub {
 	like($theirs, qr/^\d+$/, 'who may use the string with a password');
 	isnt($theirs, $mine, "but not the first user's session");
 	is(pid_by($s, $guarded), $theirs, 'his own he may');
-	is(pid_by($s, $trusted), '2F003: password is required', 'what the first user may, he may not: a password that is not asked for');
-	is(pid_by($s, $bare), '2F003: password is required', 'nor without one');
+	like(pid_by($s, $trusted), qr/^2F003: password .*required$/, 'what the first user may, he may not: a password that is not asked for');
+	like(pid_by($s, $bare), qr/^2F003: password .*required$/, 'nor without one');
 	$s->run('RESET ROLE');
 	is(pid_by($s, $guarded), $mine, 'the first user has his again');
 
