@@ -19,13 +19,14 @@
 
 #include "dblink.h"
 
-/* How many rows a batch holds, and how many bytes they have in all. */
+/* How many rows a batch holds at most, and how many bytes they have in all. */
 #define BATCH_ROWS		64
 #define BATCH_BYTES		16384
 
 struct DblinkBatch
 {
 	int			natts;			/* columns of a row */
+	int			capacity;		/* rows it takes now, up to BATCH_ROWS */
 	int			nrows;			/* rows in it */
 	int			row;			/* next row to hand out */
 	int			used;			/* bytes of data[] */
@@ -42,18 +43,21 @@ dbl_batch_make(int natts)
 	DblinkBatch *batch = palloc(sizeof(DblinkBatch));
 
 	batch->natts = natts;
+	batch->capacity = 1;
 	batch->values = palloc(sizeof(DblinkValue) * natts * BATCH_ROWS);
-	dbl_batch_clear(batch);
+	batch->nrows = batch->row = batch->used = 0;
 	return batch;
 }
 
 /*
- * Forget the rows.
+ * Forget the rows, and have room for twice as many: whoever wanted only the
+ * first, does not pay for more.
  */
 void
 dbl_batch_clear(DblinkBatch *batch)
 {
 	batch->nrows = batch->row = batch->used = 0;
+	batch->capacity = Min(batch->capacity * 2, BATCH_ROWS);
 }
 
 /*
@@ -66,7 +70,7 @@ dbl_batch_add(DblinkBatch *batch, const PGresult *res, int row)
 	int			used = batch->used;
 	int			i;
 
-	if (batch->nrows == BATCH_ROWS)
+	if (batch->nrows == batch->capacity)
 		return false;
 	dbl_row_values(res, row, values, batch->natts);
 	for (i = 0; i < batch->natts; i++)

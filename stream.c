@@ -354,7 +354,6 @@ gather(DblinkStream *stream)
 	if (!next_part(stream))
 		return false;
 	stream->left_at = coarse_now();
-	dbl_batch_clear(stream->batch);
 	while (stream->nrows == 1 && dbl_batch_add(stream->batch, stream->res, 0))
 	{
 		stream->row = stream->nrows;
@@ -376,6 +375,8 @@ next_received(DblinkStream *stream)
 		row = dbl_batch_next(stream->batch);
 	if (row == NULL && stream->row == stream->nrows)
 	{
+		if (stream->batch != NULL)
+			dbl_batch_clear(stream->batch);
 		if (!gather(stream))
 			return NULL;
 		row = dbl_batch_next(stream->batch);
