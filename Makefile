@@ -30,7 +30,7 @@ DATA = dblink--1.2.sql dblink--1.1--1.2.sql dblink--1.0--1.1.sql
 PGFILEDESC = "dblink - run SQL in another PostgreSQL database"
 
 REGRESS = connect query exec cursor async notify server security sqlbuild \
-	datetime errors shapes types encoding copy objects streaming
+	datetime errors shapes types encoding copy objects streaming strings
 
 # Nothing but the entry points leaves the library: before PostgreSQL 16 a
 # helper's name could otherwise bind to that of another extension.

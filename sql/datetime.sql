@@ -127,7 +127,16 @@ SELECT * FROM dblink('conn', 'SELECT date ''2000-02-01'', 1/0') AS t(d date, i i
 -- should fail: in mid-conversion
 SELECT * FROM dblink('conn', 'SELECT date ''2000-02-01'', ''x''') AS t(d date, i int);
 -- should fail: 13 is no month in the other side's style
-SELECT * FROM dblink('conn', 'SELECT ''01/13/2000''') AS t(d date);
+DO $$
+DECLARE
+	message text;
+	context text;
+BEGIN
+	PERFORM * FROM dblink('conn', 'SELECT ''01/13/2000''') AS t(d date);
+EXCEPTION WHEN datetime_field_overflow THEN
+	GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, context = PG_EXCEPTION_CONTEXT;
+	RAISE NOTICE '%, %', message, split_part(context, E'\n', 1);
+END $$;
 -- trapped
 DO $$
 BEGIN

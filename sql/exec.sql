@@ -108,7 +108,7 @@ SELECT dblink_exec('INSERT INTO item VALUES (1, ''again'')', false);
 -- ERROR, with a notice, connection for one call
 SELECT dblink_exec(:'loop', 'INSERT INTO item VALUES (1, ''again'')', false);
 -- should fail: a hint and a position are the other side's; the hint is passed on
-SELECT dblink_exec('conn', 'INSERT INTO item SELECT no_such_function(1)');
+SELECT dblink_exec('conn', 'DELETE FROM item WHERE nam IS NULL');
 \echo :SQLSTATE
 -- should fail: an error in the last of several; the first is undone
 SELECT dblink_exec('conn', 'INSERT INTO made VALUES (3000); SELEC');

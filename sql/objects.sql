@@ -27,9 +27,10 @@ WHERE probin LIKE '%/dblink' AND proargnames IS NOT NULL ORDER BY oid::regproced
 SELECT attname, atttypid::regtype FROM pg_attribute WHERE attrelid = 'dblink_pkey_results'::regclass AND attnum > 0 ORDER BY attnum;
 -- one row: the wrapper, without a handler
 SELECT fdwname, fdwhandler, fdwvalidator::regproc, fdwoptions, fdwacl FROM pg_foreign_data_wrapper WHERE fdwname = 'dblink_fdw';
--- 43 members and 1.2
+-- 43 members and 1.2 (since 17 the type's array is one, too)
 SELECT count(*) AS members FROM pg_depend
-WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e' AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'dblink');
+WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e' AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'dblink')
+	AND NOT (classid = 'pg_type'::regclass AND objid = 'dblink_pkey_results[]'::regtype);
 SELECT extversion, extrelocatable FROM pg_extension WHERE extname = 'dblink';
 -- it can be moved to another schema, and works there
 BEGIN;

@@ -52,7 +52,9 @@ SELECT * FROM dblink_get_pkey(NULL);
 -- should fail, each: no such table, no table, no name
 SELECT * FROM dblink_get_pkey('no_such_table');
 SELECT * FROM dblink_get_pkey('no_such_schema.item');
+\set VERBOSITY sqlstate
 SELECT * FROM dblink_get_pkey('item_pkey');
+\set VERBOSITY default
 SELECT * FROM dblink_get_pkey('');
 SELECT * FROM dblink_get_pkey('two words');
 
@@ -178,7 +180,9 @@ SELECT dblink_build_sql_delete('item', '1 2', 2, '{}');
 SELECT dblink_build_sql_delete('item', '1', 1, '{1,x}');
 -- should fail: no such table, no table
 SELECT dblink_build_sql_delete('no_such_table', '1', 1, '{1}');
+\set VERBOSITY sqlstate
 SELECT dblink_build_sql_delete('item_pkey', '1', 1, '{1}');
+\set VERBOSITY default
 -- NULL: strict
 SELECT dblink_build_sql_delete(NULL, '1', 1, '{1}'), dblink_build_sql_delete('item', NULL, 1, '{1}'),
 	dblink_build_sql_delete('item', '1', NULL, '{1}'), dblink_build_sql_delete('item', '1', 1, NULL),

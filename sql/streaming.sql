@@ -182,13 +182,6 @@ SELECT sources($$SELECT * FROM dblink('conn', 'SHOW port') AS t(a int)$$);
 SELECT sources($$SELECT * FROM dblink('conn', 'EXPLAIN (COSTS OFF) SELECT 1') AS t(a text)$$);
 SELECT sources($$SELECT * FROM dblink('conn', 'SELECT 1; SELECT 2') AS t(a int)$$);
 SELECT sources($$SELECT * FROM dblink('conn', 'DROP TABLE into_temp') AS t(a text)$$);
--- materialized: the other side may read string constants in another way
-SELECT dblink_exec('conn', 'SET standard_conforming_strings = off');
-SELECT sources($$SELECT * FROM dblink('conn', 'SELECT 1') AS t(a int)$$);
-SELECT dblink_exec('conn', 'RESET standard_conforming_strings');
-SET standard_conforming_strings = off;
-SELECT sources($$SELECT * FROM dblink('conn', 'SELECT 1') AS t(a int)$$);
-RESET standard_conforming_strings;
 -- should fail: the remote's error for what does not parse here
 SELECT * FROM dblink('conn', 'SELEC 1') AS t(a int);
 -- should fail: nothing at all
@@ -772,7 +765,9 @@ SELECT count(*) FROM dblink('conn', 'SELECT g, ''x'' FROM ten') AS t(a int, b in
 -- should fail: settings have their values only
 SET dblink.streaming = maybe;
 SET dblink.on_early_end = never;
+\set VERBOSITY sqlstate
 SET dblink.stream_hold_time = -2;
+\set VERBOSITY default
 SET dblink.nosuch = 1;
 
 SELECT dblink_disconnect('conn'), dblink_disconnect('other'), dblink_disconnect();

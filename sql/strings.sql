@@ -1,0 +1,56 @@
+-- Two sides that may read string constants in different ways: nothing is streamed. Since 19 there is one way only.
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS dblink;
+CREATE SCHEMA regress_dblink_strings;
+RESET client_min_messages;
+SET search_path = regress_dblink_strings, public;
+
+-- The connection string of a connection back to this very database.
+CREATE FUNCTION loopback() RETURNS text LANGUAGE sql AS $$
+	SELECT string_agg(format('%s=''%s''', keyword,
+							 replace(replace(value, '\', '\\'), '''', '\''')), ' ')
+	FROM (VALUES
+		('host', trim(' "' FROM split_part(current_setting('unix_socket_directories'), ',', 1))),
+		('port', current_setting('port')),
+		('dbname', current_database()),
+		('user', session_user::text),
+		('application_name', 'regress_dblink_strings')
+	) AS option (keyword, value)
+$$;
+SELECT loopback() AS loop \gset
+
+-- How the rows of a query came.
+CREATE FUNCTION source(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE line text;
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) ' || query LOOP
+		IF line ~ 'Remote Rows' THEN
+			RETURN trim(line);
+		END IF;
+	END LOOP;
+END $$;
+
+LOAD 'dblink';
+-- A connection back to this server streams only so.
+SET dblink.streaming = always;
+-- OK
+SELECT dblink_connect('conn', :'loop');
+
+-- streamed: both sides read them in the standard's way
+SELECT source($$SELECT * FROM dblink('conn', 'SELECT 1') AS t(a int)$$);
+-- materialized: the other side does not, if it takes the setting
+SELECT dblink_exec('conn', 'SET standard_conforming_strings = off');
+SELECT source($$SELECT * FROM dblink('conn', 'SELECT 1') AS t(a int)$$);
+SELECT dblink_exec('conn', 'RESET standard_conforming_strings');
+-- materialized: this side does not, if it takes the setting
+SET standard_conforming_strings = off;
+SELECT source($$SELECT * FROM dblink('conn', 'SELECT 1') AS t(a int)$$);
+RESET standard_conforming_strings;
+-- streamed again
+SELECT source($$SELECT * FROM dblink('conn', 'SELECT 1') AS t(a int)$$);
+
+SELECT dblink_disconnect('conn');
+
+-- Clean up.
+SET client_min_messages = warning;
+DROP SCHEMA regress_dblink_strings CASCADE;
