@@ -45,3 +45,24 @@ include $(PGXS)
 override CPPFLAGS += -I$(libpq_srcdir)
 
 $(OBJS): dblink.h compat.h
+
+# Bitcode that stock left would be inlined where ours has none.
+ifneq ($(with_llvm), yes)
+install: no-bitcode
+endif
+
+no-bitcode:
+	rm -rf '$(DESTDIR)$(pkglibdir)/bitcode/dblink.index.bc' '$(DESTDIR)$(pkglibdir)/bitcode/dblink'
+
+# For contributors: the archives of a release, the C files in PostgreSQL's
+# layout, and static analysis.
+dist:
+	PG_CONFIG='$(shell command -v $(PG_CONFIG))' script/dist
+
+format:
+	script/format
+
+lint:
+	script/lint
+
+.PHONY: no-bitcode dist format lint

@@ -269,13 +269,10 @@ object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
 /* libpq 17 hands out rows in chunks; before, one row is the chunk. */
 #ifdef LIBPQ_HAS_CHUNK_MODE
 #define dbl_set_chunked_rows(pgconn, rows)	PQsetChunkedRowsMode(pgconn, rows)
-#define DBLINK_CASE_PARTIAL_ROWS \
-	case PGRES_SINGLE_TUPLE: \
-	case PGRES_TUPLES_CHUNK
+#define DBLINK_PARTIAL_ROWS	PGRES_SINGLE_TUPLE: case PGRES_TUPLES_CHUNK
 #else
 #define dbl_set_chunked_rows(pgconn, rows)	PQsetSingleRowMode(pgconn)
-#define DBLINK_CASE_PARTIAL_ROWS \
-	case PGRES_SINGLE_TUPLE
+#define DBLINK_PARTIAL_ROWS	PGRES_SINGLE_TUPLE
 #endif
 
 #endif							/* DBLINK_COMPAT_H */

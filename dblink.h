@@ -110,8 +110,8 @@ typedef struct DblinkConn
 	dlist_node	node;			/* in the list of all connections */
 	DblinkConnKind kind;
 	char		name[NAMEDATALEN];	/* of a named one, else empty */
-	bool		open;			/* ready for use; until then no lookup finds it,
-								 * and an error closes it */
+	bool		open;			/* ready for use; until then no lookup finds
+								 * it, and an error closes it */
 	bool		holds_fd;		/* reserved with AcquireExternalFD() */
 	PGconn	   *pgconn;
 	PGresult   *res;			/* the result being looked at, or NULL */
@@ -135,12 +135,12 @@ typedef struct DblinkConn
 	int			level;			/* transaction nesting level of the call that
 								 * opened it or is using it */
 	bool		binary;			/* the result was asked for in binary */
-	bool		converting;		/* its rows are being converted: no other
-								 * call may use it */
-	bool		in_xact;		/* the call began in a remote transaction block,
-								 * that a cancel would bring to nothing */
-	bool		cancel_on_abort;	/* the remote statement is of no use if the
-									 * call fails now: do not let it finish */
+	bool		converting;		/* its rows are being converted: no other call
+								 * may use it */
+	bool		in_xact;		/* the call began in a remote transaction
+								 * block, that a cancel would bring to nothing */
+	bool		cancel_on_abort;	/* if the call fails now, do not let the
+									 * remote statement finish */
 } DblinkConn;
 
 /*
@@ -386,7 +386,7 @@ extern void dbl_err_report(const DblinkError *error, int elevel,
 extern void dbl_err_report_now(DblinkConn *conn, bool fail_on_error,
 							   const char *action);
 extern const char *dbl_err_message(DblinkConn *conn);
-extern const char *dbl_err_clean(const char *text);
+extern const char *dbl_err_clean(const char *raw);
 pg_noreturn extern void dbl_err_not_connected(const char *detail);
 pg_noreturn extern void dbl_err_no_cursor(const char *cursor);
 pg_noreturn extern void dbl_err_copy_refused(void);

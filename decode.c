@@ -85,7 +85,7 @@ static void format_check(DblinkConn *conn, PGresult *res);
 static bool depends_on_styles(TupleDesc tupdesc);
 static void column_count_check(PGresult *res, TupleDesc tupdesc);
 static void conversion_context(void *arg);
-static inline bool is_plain_ascii(const char *text, int len);
+static inline bool is_plain_ascii(const char *bytes, int len);
 static Datum receive_value(DblinkDecoder *decoder, DecoderColumn *column,
 						   const char *value, int len);
 static Datum decode_value(DblinkDecoder *decoder, DecoderColumn *column,
@@ -411,22 +411,22 @@ conversion_context(void *arg)
  * have?  Faster than asking, for the short values that most are.
  */
 static inline bool
-is_plain_ascii(const char *text, int len)
+is_plain_ascii(const char *bytes, int len)
 {
 	const uint64 high = UINT64CONST(0x8080808080808080);
 	const uint64 ones = UINT64CONST(0x0101010101010101);
 
-	for (; len >= 8; len -= 8, text += 8)
+	for (; len >= 8; len -= 8, bytes += 8)
 	{
 		uint64		chunk;
 
-		memcpy(&chunk, text, 8);
+		memcpy(&chunk, bytes, 8);
 		if (((chunk - ones) | chunk) & high)
 			return false;
 	}
-	for (; len > 0; len--, text++)
+	for (; len > 0; len--, bytes++)
 	{
-		if (*text == '\0' || IS_HIGHBIT_SET(*text))
+		if (*bytes == '\0' || IS_HIGHBIT_SET(*bytes))
 			return false;
 	}
 	return true;

@@ -168,7 +168,7 @@ flush(DblinkConn *conn)
 		int			event;
 
 		event = dbl_remote_wait(conn, WL_SOCKET_READABLE | WL_SOCKET_WRITEABLE, -1,
-							dbl_wait_event(DBLINK_WAIT_GET_RESULT));
+								dbl_wait_event(DBLINK_WAIT_GET_RESULT));
 		if ((event & WL_SOCKET_READABLE) && !PQconsumeInput(conn->pgconn))
 			break;
 	}
@@ -247,7 +247,7 @@ dbl_remote_kind(const PGresult *res)
 {
 	switch (PQresultStatus(res))
 	{
-		DBLINK_CASE_PARTIAL_ROWS:
+		case DBLINK_PARTIAL_ROWS:
 			return DBLINK_ROWS;
 		case PGRES_TUPLES_OK:
 			return DBLINK_LAST_ROWS;
@@ -526,4 +526,3 @@ dbl_remote_next_notify(DblinkConn *conn)
 	conn->notify = PQnotifies(conn->pgconn);
 	return conn->notify;
 }
-
