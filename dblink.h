@@ -295,7 +295,7 @@ extern void dbl_remote_disconnect(DblinkConn *conn);
 extern bool dbl_remote_send(DblinkConn *conn, const char *sql);
 extern void dbl_remote_send_query(DblinkConn *conn, const char *sql);
 extern PGresult *dbl_remote_describe(DblinkConn *conn, const char *sql);
-extern void dbl_remote_send_prepared(DblinkConn *conn, bool binary);
+extern void dbl_remote_send_binary(DblinkConn *conn, const char *sql);
 extern PGresult *dbl_remote_finish(DblinkConn *conn);
 extern void dbl_remote_leave(DblinkConn *conn);
 extern void dbl_remote_fetch(DblinkConn *conn);

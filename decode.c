@@ -81,7 +81,7 @@ static const char *const style_names[] = {"DateStyle", "IntervalStyle"};
 static BinaryForm binary_form(Oid type);
 static void compare_styles(DblinkDecoder *decoder);
 static void column_begin(DecoderColumn *column, Form_pg_attribute att, bool binary);
-static void format_check(DblinkConn *conn, PGresult *res);
+static void format_check(DblinkConn *conn, PGresult *res, TupleDesc tupdesc);
 static bool depends_on_styles(TupleDesc tupdesc);
 static void column_count_check(PGresult *res, TupleDesc tupdesc);
 static void conversion_context(void *arg);
@@ -206,16 +206,26 @@ column_begin(DecoderColumn *column, Form_pg_attribute att, bool binary)
  * Throw 08P01 if the remote sends a column in binary that was not asked for in
  * that format, as FETCH does from a binary cursor.  Unless that is the same as
  * its text, it would be misread.
+ *
+ * What was asked for in binary had the right types when it was described.
+ * Throw 42804 if the rows have others.
  */
 static void
-format_check(DblinkConn *conn, PGresult *res)
+format_check(DblinkConn *conn, PGresult *res, TupleDesc tupdesc)
 {
 	int			i;
 
-	for (i = 0; i < PQnfields(res) && !conn->binary; i++)
+	for (i = 0; i < PQnfields(res); i++)
 	{
 		int			format = PQfformat(res, i);
 
+		if (conn->binary && PQftype(res, i) != TupleDescAttr(tupdesc, i)->atttypid)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("type of remote column %d changed while the query was being prepared",
+							i + 1)));
+		if (conn->binary)
+			continue;
 		if (format != 0 &&
 			(format != 1 || binary_form(PQftype(res, i)) != BINARY_TEXT))
 			ereport(ERROR,
@@ -298,7 +308,7 @@ dbl_dec_begin(DblinkConn *conn, PGresult *res, TupleDesc tupdesc)
 	int			i;
 
 	column_count_check(res, tupdesc);
-	format_check(conn, res);
+	format_check(conn, res, tupdesc);
 
 	decoder = palloc0(sizeof(DblinkDecoder));
 	decoder->tupdesc = tupdesc;

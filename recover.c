@@ -66,7 +66,8 @@ skip_copy_data(PGconn *pgconn)
 }
 
 /*
- * Read one more result, and throw it away, if that is possible now.
+ * Read one more result, and throw it away, if that is possible now.  NULL is the
+ * end; where a statement was being described, that of its step only.
  */
 static DrainStep
 drain_step(DblinkConn *conn)
@@ -79,7 +80,7 @@ drain_step(DblinkConn *conn)
 	PQclear(conn->res);
 	conn->res = PQgetResult(conn->pgconn);
 	if (conn->res == NULL)
-		return DRAIN_END;
+		return PQexitPipelineMode(conn->pgconn) ? DRAIN_END : DRAIN_MORE;
 
 	switch (PQresultStatus(conn->res))
 	{

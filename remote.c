@@ -43,6 +43,7 @@ pg_noreturn static void not_sent(DblinkConn *conn);
 static void receive(DblinkConn *conn);
 static void copy_check(DblinkConn *conn);
 static PGresult *read_to_end(DblinkConn *conn);
+static PGresult *read_description(DblinkConn *conn);
 
 /*
  * Wait for a moment only.  Waiting on the latch takes several system calls to
@@ -415,42 +416,73 @@ dbl_remote_finish(DblinkConn *conn)
 }
 
 /*
- * Prepare SQL text as the unnamed statement, and give a result that describes
- * its columns, or the remote's error.  Throws XX000 if libpq does not take it.
+ * Read the answers to a statement that was prepared and described, up to the
+ * end of the exchange.  Gives the description or the first error; it belongs to
+ * the connection, until the next.
+ */
+static PGresult *
+read_description(DblinkConn *conn)
+{
+	for (;;)
+	{
+		receive(conn);
+		if (PQresultStatus(conn->res) == PGRES_PIPELINE_SYNC ||
+			(conn->res == NULL && PQstatus(conn->pgconn) == CONNECTION_BAD))
+			break;
+		if (conn->res == NULL ||
+			PQresultStatus(conn->res) == PGRES_PIPELINE_ABORTED)
+			continue;
+		PQclear(conn->last_res);
+		conn->last_res = conn->res;
+		conn->res = NULL;
+	}
+	(void) PQexitPipelineMode(conn->pgconn);
+	PQclear(conn->res);
+	conn->res = conn->last_res;
+	conn->last_res = NULL;
+	end_call(conn);
+	return conn->res;
+}
+
+/*
+ * Ask what columns the rows of a statement have, without running it.  Gives the
+ * description, or the remote's error, or NULL if an asynchronous query is under
+ * way.  Throws XX000 if libpq does not take it.
+ *
+ * It is prepared and described in one exchange, and never run by its name: a
+ * pooler may give the next exchange to another session of the remote, where the
+ * unnamed statement is somebody else's.
  */
 PGresult *
 dbl_remote_describe(DblinkConn *conn, const char *sql)
 {
-	PGresult   *res;
-
 	dbl_remote_forget(conn);
 	conn->in_xact = is_in_xact(conn);
-	if (!PQsendPrepare(conn->pgconn, "", sql, 0, NULL))
-		not_sent(conn);
+	if (!PQenterPipelineMode(conn->pgconn))
+		return NULL;
 	begin_call(conn, DBLINK_RUNNING);
-	flush(conn);
-	res = read_to_end(conn);
-	if (PQresultStatus(res) != PGRES_COMMAND_OK)
-		return res;
-	if (!PQsendDescribePrepared(conn->pgconn, ""))
+	if (!PQsendPrepare(conn->pgconn, "", sql, 0, NULL) ||
+		!PQsendDescribePrepared(conn->pgconn, "") ||
+		!PQpipelineSync(conn->pgconn))
 		not_sent(conn);
-
-	begin_call(conn, DBLINK_RUNNING);
 	flush(conn);
-	return read_to_end(conn);
+	return read_description(conn);
 }
 
 /*
- * Run the unnamed statement; its results are for this call.  Throws XX000 if
- * libpq does not take it.
+ * Run a statement whose rows shall come in binary; they are for this call.
+ * Throws XX000 if libpq does not take it.
  */
 void
-dbl_remote_send_prepared(DblinkConn *conn, bool binary)
+dbl_remote_send_binary(DblinkConn *conn, const char *sql)
 {
-	if (!PQsendQueryPrepared(conn->pgconn, "", 0, NULL, NULL, NULL, binary))
+	bool		in_xact = is_in_xact(conn);
+
+	if (!PQsendQueryParams(conn->pgconn, sql, 0, NULL, NULL, NULL, NULL, 1))
 		not_sent(conn);
+	conn->in_xact = in_xact;
 	begin_call(conn, DBLINK_RUNNING);
-	conn->binary = binary;
+	conn->binary = true;
 	flush(conn);
 }
 

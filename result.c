@@ -107,16 +107,16 @@ dbl_res_send(const DblinkQuery *query, const char *sql, TupleDesc tupdesc)
 	}
 
 	description = dbl_remote_describe(query->conn, sql);
-	if (PQresultStatus(description) != PGRES_COMMAND_OK)
+	if (description != NULL && PQresultStatus(description) != PGRES_COMMAND_OK)
 	{
 		dbl_err_report_now(query->conn, query->fail_on_error, query->action);
 		return false;
 	}
-	if (PQnparams(description) > 0)
-		dbl_remote_send_query(query->conn, sql);	/* to be refused */
+	if (description != NULL && PQnparams(description) == 0 &&
+		are_types_equal(description, tupdesc))
+		dbl_remote_send_binary(query->conn, sql);
 	else
-		dbl_remote_send_prepared(query->conn,
-								 are_types_equal(description, tupdesc));
+		dbl_remote_send_query(query->conn, sql);
 	return true;
 }
 
