@@ -1,0 +1,227 @@
+# PgBouncer in front of the remote, in session and in transaction mode; and in
+# front of the local server.
+#
+# packages: pgbouncer
+
+use strict;
+use warnings;
+use Test::More;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use DblinkTest;
+use Counterpart;
+
+my $dir = certificates();
+my ($local, $remote) = make_pair();
+my $port = PostgreSQL::Test::Cluster::get_free_port();
+my $secret = 'Pooled-passw0rd';
+my $log = "$dir/pgbouncer.log";
+
+# Two sessions on the remote in each pool, used in turns: so in transaction mode
+# the second exchange of a client is not with the session of the first.
+write_file('users.txt', qq("app" "$secret"\n));
+my $remote_at = 'host=' . $remote->host . ' port=' . $remote->port . ' dbname=postgres user=' . query_value($remote, 'SELECT current_user');
+my $local_at = 'host=' . $local->host . ' port=' . $local->port . ' dbname=postgres user=' . query_value($local, 'SELECT current_user');
+my $ini = write_file('pgbouncer.ini', <<"END");
+[databases]
+session = $remote_at pool_mode=session
+transaction = $remote_at pool_mode=transaction
+one = $remote_at pool_mode=transaction pool_size=1
+behind = $local_at pool_mode=session pool_size=1
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = $port
+unix_socket_dir =
+auth_type = scram-sha-256
+auth_file = $dir/users.txt
+default_pool_size = 2
+min_pool_size = 2
+server_round_robin = 1
+client_tls_sslmode = allow
+client_tls_key_file = $dir/server.key
+client_tls_cert_file = $dir/server.crt
+log_connections = 1
+END
+my $pooler = start_program('pgbouncer', $port, 'pgbouncer', $ini);
+
+# A connection string for one of the pooler's databases.
+sub pooled
+{
+	my ($db, %opt) = @_;
+	return lit(conninfo($remote, host => 'localhost', hostaddr => '127.0.0.1', port => $port, dbname => $db,
+			user => 'app', password => $secret, sslmode => 'disable', %opt));
+}
+
+# Which of the remote's sessions answers.
+my $pid_sql = "SELECT pid FROM dblink('c', 'SELECT pg_backend_pid()') AS t(pid int)";
+
+my $s = session($local);
+$s->run('CREATE ROLE plain LOGIN');
+my $plain = session($local, user => 'plain');
+my $admin = session($remote);
+$admin->run('CREATE TABLE number AS SELECT i, i::text AS t, i * 1.5 AS n FROM generate_series(1, 2000) i;'
+	  . "CREATE SCHEMA a CREATE TABLE one (x int); CREATE SCHEMA b CREATE TABLE one (x bigint);"
+	  . 'INSERT INTO a.one VALUES (5); INSERT INTO b.one VALUES (5)');
+
+foreach my $mode ('session', 'transaction')
+{
+	my $to = pooled($mode);
+
+	# nothing that we send at the start is refused
+	rows_are($s, "SELECT x FROM dblink($to, 'SELECT 42') AS t(x int)", '42', "$mode: one call");
+	rows_are($plain, "SELECT x FROM dblink($to, 'SELECT 42') AS t(x int)", '42', "$mode: one call of a plain role, with the pooler's password");
+	rows_are($s, "SELECT x FROM dblink(" . pooled($mode, sslmode => 'verify-full', sslrootcert => "$dir/ca.crt") . ", 'SELECT 42') AS t(x int)",
+		'42', "$mode: TLS with verify-full, to the pooler");
+	rows_are($s, "SELECT dblink_connect('c', $to)", 'OK', "$mode: a named connection");
+	if ($mode eq 'session')
+	{
+		is($s->run($pid_sql)->{out}, $s->run($pid_sql)->{out}, 'session: one session on the remote');
+	}
+	else
+	{
+		ok(poll_until(sub { $s->run($pid_sql)->{out} ne $s->run($pid_sql)->{out} }), 'transaction: sessions on the remote in turns');
+	}
+	rows_are($s, "SELECT count(*), sum(i), sum(n) FROM dblink('c', 'SELECT * FROM number') AS t(i int, t text, n numeric)",
+		'2000|2001000|3001500.0', "$mode: many rows");
+	rows_are($s, "SELECT x FROM dblink('c', 'SELECT ''\xc3\xa9\xe2\x82\xac''') AS t(x text)", "\xc3\xa9\xe2\x82\xac", "$mode: UTF8");
+	fails_with($s, "SELECT * FROM dblink('c', 'SELECT 1/0') AS t(x int)",
+		{ state => '22012', message => 'division by zero', context => qr/on dblink connection named "c"$/ }, "$mode: a remote error");
+	rows_are($s, "SELECT dblink_exec('c', 'CREATE TABLE made_$mode (i int)'); SELECT dblink_exec('c', 'INSERT INTO made_$mode SELECT 1')",
+		"CREATE TABLE\nINSERT 0 1", "$mode: commands");
+
+	# a block on the remote: the pooler leaves us its session up to the end
+	rows_are($s, "SELECT dblink_exec('c', 'BEGIN'); SELECT dblink_exec('c', 'INSERT INTO made_$mode SELECT 2');"
+		  . "SELECT n FROM dblink('c', 'SELECT count(*) FROM made_$mode') AS t(n int); SELECT dblink_exec('c', 'ROLLBACK');"
+		  . "SELECT n FROM dblink('c', 'SELECT count(*) FROM made_$mode') AS t(n int)",
+		"BEGIN\nINSERT 0 1\n2\nROLLBACK\n1", "$mode: a transaction block");
+	rows_are($s, "SELECT dblink_open('c', 'cur', 'SELECT i FROM number ORDER BY i'); SELECT * FROM dblink_fetch('c', 'cur', 2) AS t(i int);"
+		  . "SELECT sum(i) FROM dblink_fetch('c', 'cur', 1000) AS t(i int); SELECT dblink_close('c', 'cur')",
+		"OK\n1\n2\n502500\nOK", "$mode: a cursor");
+	rows_are($s, "SELECT dblink_send_query('c', 'SELECT i FROM number WHERE i < 3; SELECT 7');"
+		  . "SELECT * FROM dblink_get_result('c') AS t(i int); SELECT * FROM dblink_get_result('c') AS t(i int);"
+		  . "SELECT * FROM dblink_get_result('c') AS t(i int); SELECT dblink_is_busy('c')",
+		"1\n1\n2\n7\n0", "$mode: asynchronous, two statements");
+	# a stream, and commands on the same connection between its rows
+	rows_are($s, "DO \$\$ DECLARE r record; n int := 0; BEGIN FOR r IN SELECT i FROM dblink('c', 'SELECT i FROM number') AS t(i int) LOOP"
+		  . " IF r.i % 500 = 0 THEN PERFORM dblink_exec('c', 'INSERT INTO made_$mode VALUES (' || r.i || ')'); END IF; n := n + 1; END LOOP;"
+		  . " RAISE NOTICE 'rows %', n; END \$\$; SELECT n FROM dblink('c', 'SELECT count(*) FROM made_$mode') AS t(n int)",
+		'5', "$mode: commands while rows stream");
+
+	# cancelling goes through the pooler
+	rows_are($s, "SELECT dblink_send_query('c', 'SELECT pg_sleep(120)')", '1', "$mode: a long query");
+	poll_value($remote, "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(120)' AND state = 'active'", 1);
+	rows_are($s, "SELECT dblink_cancel_query('c')", 'OK', "$mode: dblink_cancel_query");
+	fails_with($s, "SELECT * FROM dblink_get_result('c') AS t(x text)", { state => '57014', within => SLOW }, "$mode: it is cancelled");
+	rows_are($s, "SELECT * FROM dblink_get_result('c') AS t(x text)", '', "$mode: and over");
+	$s->run("SET statement_timeout = '1s'");
+	fails_with($s, "SELECT * FROM dblink('c', 'SELECT pg_sleep(121)') AS t(x text)", { state => '57014', within => SLOW }, "$mode: statement_timeout");
+	$s->run('RESET statement_timeout');
+	is(poll_value($remote, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(121)' AND state = 'active'", 0, SLOW),
+		0, "$mode: the remote statement is cancelled");
+	rows_are($s, "SELECT x FROM dblink('c', 'SELECT 1') AS t(x int)", '1', "$mode: the connection is usable");
+
+	# binary: a statement is described and run in two exchanges
+	$s->run("SET dblink.result_format = 'binary'");
+	rows_are($s, "SELECT count(*), sum(i), sum(n) FROM dblink('c', 'SELECT * FROM number') AS t(i int, t text, n numeric)",
+		'2000|2001000|3001500.0', "$mode: binary, many rows");
+	rows_are($s, "SELECT i, t FROM dblink('c', 'SELECT i, t FROM number WHERE i = 3') AS t(i int, t text)", '3|3', "$mode: binary, one row");
+	rows_are($s, "SELECT x FROM dblink($to, 'SELECT 42') AS t(x int)", '42', "$mode: binary, one call");
+	fails_with($s, "SELECT * FROM dblink('c', 'SELECT x FROM nowhere') AS t(x int)", { state => '42P01' }, "$mode: binary, an error of the description");
+	fails_with($s, "SELECT * FROM dblink('c', 'SELECT 1/x FROM (VALUES (1), (0)) v(x)') AS t(x int)", { state => '22012' }, "$mode: binary, an error of the query");
+	$s->run('RESET dblink.result_format');
+
+	# kept connections; in transaction mode, a SET belongs to a session of the pool
+	my $before = () = slurp_file($log) =~ /login attempt/g;
+	rows_are($s, "SET dblink.keep_connections = 2; SELECT x FROM dblink($to, 'SELECT 1') AS t(x int); SELECT x FROM dblink($to, 'SELECT 2') AS t(x int)",
+		"1\n2", "$mode: a kept connection");
+	rows_are($s, "SELECT dblink_exec($to, 'SET work_mem = ''1MB'''); SELECT x FROM dblink($to, 'SHOW work_mem') AS t(x text)",
+		"SET\n4MB", "$mode: clean after each call") if $mode eq 'session';
+	my $after = () = slurp_file($log) =~ /login attempt/g;
+	is($after - $before, 1, "$mode: one login for all of these calls");
+	$s->run('RESET dblink.keep_connections');
+
+	rows_are($s, "SELECT dblink_disconnect('c')", 'OK', "$mode: disconnected");
+	fails_with($s, "SELECT * FROM dblink(" . pooled($mode, options => '-c geqo=off') . ", 'SELECT 1') AS t(x int)",
+		{ state => '08001', detail => qr/unsupported startup parameter/ }, "$mode: the option \"options\" is refused by the pooler, and the error says so");
+	healthy($s, "$mode: the local session lives");
+}
+
+# ---- what the sessions behind a pool share ------------------------------
+
+# Two sessions read through one session of the remote, binary, at the same time:
+# each should get its own rows.
+my @both = map { session($local) } 1 .. 2;
+foreach my $i (0, 1)
+{
+	$both[$i]->run("SET dblink.result_format = 'binary'; SELECT dblink_connect('c', " . pooled('one') . ')');
+	$both[$i]->send("DO \$\$ DECLARE x int; BEGIN FOR i IN 1 .. 1500 LOOP SELECT v INTO x FROM dblink('c', 'SELECT $i') AS t(v int);"
+		  . " IF x <> $i THEN RAISE EXCEPTION 'the rows of somebody else'; END IF; END LOOP; END \$\$; SELECT 'all mine'");
+}
+foreach my $i (0, 1)
+{
+	my $r = $both[$i]->collect(120);
+	is($r->{out}, 'all mine', "transaction, binary: client $i of two in one session gets its own rows") or diag $r->{err};
+	$both[$i]->quit;
+}
+
+# The statement is described by one session of the remote, and run by the other,
+# where its column is of another type: should fail, not misread the bytes.
+$s->run("SELECT dblink_connect('c', " . pooled('transaction') . ')');
+$s->run("SELECT dblink_exec('c', 'SET search_path = a'); SELECT dblink_exec('c', 'SET search_path = b')");
+rows_are($s, "SELECT string_agg(x, ' ' ORDER BY x) FROM (SELECT x FROM dblink('c', 'SHOW search_path') AS t(x text)"
+	  . " UNION ALL SELECT x FROM dblink('c', 'SHOW search_path') AS t(x text)) q", 'a b', 'transaction: SET holds for one of the sessions on the remote');
+$s->run("SET dblink.result_format = 'binary'");
+my @got = map { $s->run("SELECT x FROM dblink('c', 'SELECT x FROM one') AS t(x int)") } 1 .. 4;
+is(scalar(grep { $_->{out} ne '5' && !($_->{errors} && $_->{messages}[0]{state} eq '42804') } @got),
+	0, 'transaction, binary: the right value, or an error');
+cmp_ok(scalar(grep { $_->{errors} } @got), '>=', 1, 'transaction, binary: another type is noticed');
+$s->run('RESET dblink.result_format');
+rows_are($s, "SELECT x FROM dblink('c', 'SELECT x FROM one') AS t(x int)", '5', 'transaction: the connection is usable');
+$s->run("SELECT dblink_exec('c', 'RESET ALL'); SELECT dblink_exec('c', 'RESET ALL'); SELECT dblink_disconnect('c')");
+
+# Two local databases of different encodings share a pool: the pooler sees to it
+# that each gets its own.
+$s->run("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
+my $l = session($local, db => 'latin');
+$l->run('SET client_encoding = UTF8; CREATE EXTENSION dblink');
+$_->run("SELECT dblink_connect('c', " . pooled('transaction') . ')') foreach $s, $l;
+foreach my $round (1 .. 2)
+{
+	rows_are($s, "SELECT x, octet_length(x) FROM dblink('c', 'SELECT chr(233)') AS t(x text)", "\xc3\xa9|2", "transaction: UTF8 here, round $round");
+	rows_are($l, "SELECT x, octet_length(x) FROM dblink('c', 'SELECT chr(233)') AS t(x text)", "\xc3\xa9|1", "transaction: LATIN1 there, round $round");
+}
+$_->run("SELECT dblink_disconnect('c')") foreach $s, $l;
+$l->quit;
+
+# ---- a pooler in front of us --------------------------------------------
+
+# COMPAT: connections belong to the server's session, as in stock, and no reset of the
+# pooler's closes them: the next client finds the last one's.
+my %client = (env => { PGPASSWORD => $secret, PGUSER => 'app' }, db => 'behind');
+my $front = Counterpart::Node->new('pooler', $port);
+my $first = session($front, %client);
+rows_are($first, "SELECT dblink_connect('left', " . lit(conninfo($remote)) . ')', 'OK', 'in front: a client connects');
+$first->quit;
+my $second = session($front, %client);
+rows_are($second, 'SELECT dblink_get_connections()', '{left}', 'in front: the next client finds its connection');
+rows_are($second, "SELECT dblink_disconnect(c) FROM unnest(dblink_get_connections()) c", 'OK', 'in front: and can close it');
+rows_are($second, 'SELECT dblink_get_connections() IS NULL', 't', 'in front: none is left');
+$second->quit;
+
+# ---- the pooler ends -----------------------------------------------------
+
+$s->run("SELECT dblink_connect('c', " . pooled('transaction') . ')');
+$s->send("SELECT * FROM dblink('c', 'SELECT pg_sleep(122)') AS t(x text)");
+poll_value($remote, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(122)' AND state = 'active'", 1);
+kill 'KILL', $pooler;
+stop_program($pooler);
+fails_with($s, $s->collect, { state => '08006' }, 'the pooler is gone: the call fails');
+fails_with($s, "SELECT * FROM dblink('c', 'SELECT 1') AS t(x int)", { message => qr/^could not send query: no connection to the server/ },
+	'the pooler is gone: so does the next');
+healthy($s, 'the pooler is gone: the local session lives');
+$pooler = start_program('pgbouncer', $port, 'pgbouncer', $ini);
+rows_are($s, "SELECT dblink_disconnect('c'); SELECT dblink_connect('c', " . pooled('transaction') . ");"
+	  . "SELECT x FROM dblink('c', 'SELECT 3') AS t(x int); SELECT dblink_disconnect('c')", "OK\nOK\n3\nOK", 'the pooler is back: connected again');
+
+$_->quit foreach $s, $plain, $admin;
+done_testing();
