@@ -28,6 +28,7 @@
 /* What PQconnectStartParams() is given. */
 typedef struct ConnectParams
 {
+	bool		leave_encoding; /* do not ask for this database's encoding */
 	int			n;
 	const char *keywords[6];
 	const char *values[6];
@@ -45,6 +46,7 @@ static void log_notice(void *arg, const PGresult *res);
 static void params_add(ConnectParams *params, const char *keyword, const char *value);
 static void params_init(ConnectParams *params, const char *conninfo);
 static void get_address(PGconn *pgconn, Address *address);
+static bool is_encoding_refused(PGconn *pgconn);
 static bool is_new_address(PGconn *pgconn, Address *last);
 static void append_problem(StringInfo buf, PGconn *pgconn, const char *problem);
 static long connect_timeout(PGconn *pgconn, const PQconninfoOption *options);
@@ -135,6 +137,8 @@ params_add(ConnectParams *params, const char *keyword, const char *value)
  * and what comes later wins.  The encoding goes with the start-up message, so
  * it holds from the first byte, and after a RESET or DISCARD ALL; but one that
  * the user chose is left to be refused by the remote, if it is none.
+ *
+ * params->leave_encoding is the caller's.
  */
 static void
 params_init(ConnectParams *params, const char *conninfo)
@@ -144,7 +148,8 @@ params_init(ConnectParams *params, const char *conninfo)
 	params->n = 0;
 	if (conninfo[strspn(conninfo, " \t\n\r\f\v")] != '\0')
 		params_add(params, "dbname", conninfo);
-	if (dbl_opt_value(dbl_opt_parse(conninfo, &error), "client_encoding") == NULL)
+	if (!params->leave_encoding &&
+		dbl_opt_value(dbl_opt_parse(conninfo, &error), "client_encoding") == NULL)
 		params_add(params, "client_encoding", GetDatabaseEncodingName());
 }
 
@@ -161,6 +166,18 @@ get_address(PGconn *pgconn, Address *address)
 	strlcpy(address->host, host ? host : "", sizeof(address->host));
 	strlcpy(address->hostaddr, hostaddr ? hostaddr : "", sizeof(address->hostaddr));
 	strlcpy(address->port, port ? port : "", sizeof(address->port));
+}
+
+/*
+ * Did the remote refuse us because it does not convert between its encoding and
+ * ours?  What it says then names both, in every language; that is all that
+ * libpq lets us know.  A wrong yes costs a second attempt.
+ */
+static bool
+is_encoding_refused(PGconn *pgconn)
+{
+	return PQstatus(pgconn) == CONNECTION_BAD &&
+		strstr(PQerrorMessage(pgconn), GetDatabaseEncodingName()) != NULL;
 }
 
 /*
@@ -367,12 +384,14 @@ params_skip_host(ConnectParams *params, PGconn *pgconn,
 /*
  * Connect.  The caller has made sure that the conninfo string parses.
  *
- * connect_timeout holds for each host.  Throws 08001 with libpq's reason.
+ * connect_timeout holds for each host.  A remote that can't convert to our
+ * encoding keeps its own; what it sends is looked at before it is used.  Throws
+ * 08001 with libpq's reason.
  */
 void
 dbl_est_connect(DblinkConn *conn, const char *conninfo)
 {
-	ConnectParams params;
+	ConnectParams params = {0};
 	StringInfoData timed_out;
 
 	initStringInfo(&timed_out);
@@ -387,7 +406,15 @@ dbl_est_connect(DblinkConn *conn, const char *conninfo)
 		if (PQstatus(conn->pgconn) != CONNECTION_BAD)
 			timeout = connect_timeout(conn->pgconn, options);
 		if (connect_poll(conn, timeout))
-			break;
+		{
+			if (params.leave_encoding || !is_encoding_refused(conn->pgconn))
+				break;
+			params.leave_encoding = true;
+			params_init(&params, conninfo);
+			PQfinish(conn->pgconn);
+			conn->pgconn = NULL;
+			continue;
+		}
 
 		append_problem(&timed_out, conn->pgconn, "timeout expired");
 		params_init(&params, conninfo);
