@@ -123,11 +123,14 @@ my $host = qr/localhost|[\w.]+\.example\.com/;
 sub localize
 {
 	my $sql = shift;
-	my $here = sub { $port{ $_[0] } || $remote->port };
+	my $here = sub {
+		my ($name, $port) = @_;
+		return $port != 5432 ? $port : $port{$name} || $remote->port;
+	};
 
-	$sql =~ s/\bhost=($host) port=5432\b/"host=$1 hostaddr=127.0.0.1 port=" . $here->($1)/ge;
-	$sql =~ s/\bhost '($host)', port '5432'/"host '$1', hostaddr '127.0.0.1', port '" . $here->($1) . "'"/ge;
-	$sql =~ s/\@($host)(?::5432)?\/(\w+)\?/"\@$1:" . $here->($1) . "\/$2?hostaddr=127.0.0.1&"/ge;
+	$sql =~ s/\bhost=($host) port=(\d+)/"host=$1 hostaddr=127.0.0.1 port=" . $here->($1, $2)/ge;
+	$sql =~ s/\bhost '($host)', port '(\d+)'/"host '$1', hostaddr '127.0.0.1', port '" . $here->($1, $2) . "'"/ge;
+	$sql =~ s/\@($host):(\d+)\/(\w+)\?/"\@$1:" . $here->($1, $2) . "\/$3?hostaddr=127.0.0.1&"/ge;
 	$sql =~ s{/etc/ssl/shop-ca\.crt}{$dir/server.crt}g;
 	return $sql;
 }
