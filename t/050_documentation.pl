@@ -117,20 +117,26 @@ my $local = make_server(
 
 # A host of the examples, and what it stands for here.
 my %port = ('localhost' => $local->port);
-my $host = qr/localhost|[\w.]+\.example\.com/;
+my $host = qr/(?:localhost|[\w.]+\.example\.com|,)+/;
+
+# Where that is here: hosts and ports, each perhaps a list, to addresses and
+# ports.
+sub here
+{
+	my @hosts = split /,/, $_[0];
+	my @ports = split /,/, $_[1];
+	@ports = map { $ports[$_] != 5432 ? $ports[$_] : $port{ $hosts[$_] } || $remote->port } 0 .. $#hosts;
+	return (join(',', ('127.0.0.1') x @hosts), join(',', @ports));
+}
 
 # An example as it can be run here.
 sub localize
 {
 	my $sql = shift;
-	my $here = sub {
-		my ($name, $port) = @_;
-		return $port != 5432 ? $port : $port{$name} || $remote->port;
-	};
 
-	$sql =~ s/\bhost=($host) port=(\d+)/"host=$1 hostaddr=127.0.0.1 port=" . $here->($1, $2)/ge;
-	$sql =~ s/\bhost '($host)', port '(\d+)'/"host '$1', hostaddr '127.0.0.1', port '" . $here->($1, $2) . "'"/ge;
-	$sql =~ s/\@($host):(\d+)\/(\w+)\?/"\@$1:" . $here->($1, $2) . "\/$3?hostaddr=127.0.0.1&"/ge;
+	$sql =~ s/\bhost=($host) port=([\d,]+)/sprintf "host=$1 hostaddr=%s port=%s", here($1, $2)/ge;
+	$sql =~ s/\bhost '($host)', port '([\d,]+)'/sprintf "host '$1', hostaddr '%s', port '%s'", here($1, $2)/ge;
+	$sql =~ s/\@($host):(\d+)\/(\w+)\?/sprintf "\@$1:%3\$s\/%1\$s?hostaddr=%2\$s&", $3, here($1, $2)/ge;
 	$sql =~ s{/etc/ssl/shop-ca\.crt}{$dir/server.crt}g;
 	return $sql;
 }
@@ -142,7 +148,7 @@ sub globalize
 	my ($local_port, $remote_port) = ($local->port, $remote->port);
 
 	$text =~ s/\b(?:$local_port|$remote_port)\b/5432/g;
-	$text =~ s/ hostaddr=127\.0\.0\.1\b//g;
+	$text =~ s/ hostaddr=[\d.,]+//g;
 	$text =~ s/server at "127\.0\.0\.1"/server at "db.example.com" (192.0.2.7)/g;
 	$text =~ s/for host "127\.0\.0\.1"/for host "192.0.2.20"/g;
 	$text =~ s/[ \t]+$//mg;
