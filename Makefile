@@ -22,6 +22,7 @@ OBJS = \
 	result.o \
 	scan.o \
 	security.o \
+	spool.o \
 	sqlbuild.o \
 	stream.o
 

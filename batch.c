@@ -70,7 +70,7 @@ dbl_batch_add(DblinkBatch *batch, const PGresult *res, int row)
 	int			used = batch->used;
 	int			i;
 
-	if (batch->nrows == batch->capacity)
+	if (dbl_batch_is_full(batch))
 		return false;
 	dbl_row_values(res, row, values, batch->natts);
 	for (i = 0; i < batch->natts; i++)
@@ -87,6 +87,15 @@ dbl_batch_add(DblinkBatch *batch, const PGresult *res, int row)
 	batch->used = used;
 	batch->nrows++;
 	return true;
+}
+
+/*
+ * Is there no room for another row?
+ */
+bool
+dbl_batch_is_full(DblinkBatch *batch)
+{
+	return batch->nrows == batch->capacity;
 }
 
 /*

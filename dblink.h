@@ -19,6 +19,7 @@
  *	decode.c		remote rows to Datums
  *	stream.c		a result that is read row by row, and can be set aside
  *	batch.c			the few rows of it that are at hand
+ *	spool.c			the rows that were set aside
  *	planner.c		the streaming scan in the planner
  *	scan.c			the streaming scan in the executor
  *	readonly.c		does SQL text do nothing but read?
@@ -31,7 +32,7 @@
  *	dblink.c -> connection.c -> security.c -> option.c
  *	   |           |---------> establish.c -> remote.c, option.c
  *	   |           |---------> recover.c -> cancel.c, remote.c
- *	   |           `---------> stream.c -> batch.c, decode.c, remote.c
+ *	   |           `---------> stream.c -> batch.c, spool.c, decode.c, remote.c
  *	   |---------> result.c -> decode.c, remote.c, readonly.c
  *	   `---------> cancel.c -> cancel_async.c or cancel_thread.c
  *	planner.c -> scan.c -> connection.c, stream.c, result.c
@@ -97,6 +98,7 @@ typedef struct DblinkCancel DblinkCancel;	/* a cancel request, cancel_*.c */
 typedef struct DblinkStream DblinkStream;	/* rows on demand, stream.c */
 typedef struct DblinkDecoder DblinkDecoder; /* rows to Datums, decode.c */
 typedef struct DblinkBatch DblinkBatch; /* some raw rows, batch.c */
+typedef struct DblinkSpool DblinkSpool; /* many of them, spool.c */
 
 /*
  * One connection to a remote server.
@@ -347,9 +349,17 @@ extern void dbl_dec_mimic_end(int guc_level);
 extern DblinkBatch *dbl_batch_make(int natts);
 extern void dbl_batch_clear(DblinkBatch *batch);
 extern bool dbl_batch_add(DblinkBatch *batch, const PGresult *res, int row);
+extern bool dbl_batch_is_full(DblinkBatch *batch);
 extern const DblinkValue *dbl_batch_next(DblinkBatch *batch);
 extern void dbl_row_values(const PGresult *res, int row, DblinkValue *values,
 						   int natts);
+
+/* spool.c */
+extern DblinkSpool *dbl_spool_make(int natts);
+extern void dbl_spool_put(DblinkSpool *spool, const DblinkValue *row);
+extern const DblinkValue *dbl_spool_next(DblinkSpool *spool);
+extern void dbl_spool_close_files(DblinkSpool *spool);
+extern void dbl_spool_end(DblinkSpool *spool);
 
 /* stream.c */
 extern DblinkStream *dbl_stream_begin(const DblinkQuery *query,

@@ -42,7 +42,9 @@ typedef enum DrainStep
 
 static DrainStep skip_copy_data(PGconn *pgconn);
 static DrainStep drain_step(DblinkConn *conn);
-static bool drain(DblinkConn *conn, bool one_result, int timeout_ms, bool until_interrupt);
+static DrainStep drain_some(DblinkConn *conn, TimestampTz deadline);
+static bool let_finish(DblinkConn *conn);
+static bool drain(DblinkConn *conn, TimestampTz deadline);
 
 /*
  * Throw away copy data that the remote has sent.
@@ -104,42 +106,64 @@ drain_step(DblinkConn *conn)
 }
 
 /*
- * Read until the exchange is over or, with "one_result", until the current
- * result is.  Gives false if that can't be had by the deadline or, with
- * "until_interrupt", when somebody does not want to wait for it.
+ * Read one more result, or wait for it a moment.  Gives DRAIN_FAILED if the
+ * deadline has passed, too.
+ */
+static DrainStep
+drain_some(DblinkConn *conn, TimestampTz deadline)
+{
+	DrainStep	step = drain_step(conn);
+
+	if (step == DRAIN_WAIT)
+	{
+		struct pollfd pfd = {.fd = PQsocket(conn->pgconn), .events = POLLIN};
+
+		if (PQflush(conn->pgconn) == 1)
+			pfd.events |= POLLOUT;
+		(void) poll(&pfd, 1, Min(dbl_time_left(deadline), 100));
+		PQconsumeInput(conn->pgconn);
+	}
+	if ((step == DRAIN_WAIT || step == DRAIN_MORE) && dbl_time_left(deadline) == 0)
+		return DRAIN_FAILED;
+	return step;
+}
+
+/*
+ * Let the remote finish what the failed call began: the exchange, or where the
+ * call owns that only, the current result.  Gives false if that takes long, or
+ * somebody does not want to wait for it.
  */
 static bool
-drain(DblinkConn *conn, bool one_result, int timeout_ms, bool until_interrupt)
+let_finish(DblinkConn *conn)
 {
 	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													   timeout_ms);
+													   LET_FINISH_MS);
+	DrainStep	step;
 
-	for (;;)
+	do
 	{
-		struct pollfd pfd;
+		if (conn->phase == DBLINK_FETCHING && conn->res != NULL &&
+			!dbl_remote_is_partial(conn->res))
+			return true;
+		step = drain_some(conn, deadline);
+	} while ((step == DRAIN_MORE || step == DRAIN_WAIT) &&
+			 !QueryCancelPending && !ProcDiePending);
+	return step == DRAIN_END;
+}
 
-		switch (drain_step(conn))
-		{
-			case DRAIN_END:
-				return true;
-			case DRAIN_FAILED:
-				return false;
-			case DRAIN_MORE:
-				if (one_result && !dbl_remote_is_partial(conn->res))
-					return true;
-				break;
-			case DRAIN_WAIT:
-				pfd.fd = PQsocket(conn->pgconn);
-				pfd.events = POLLIN | (PQflush(conn->pgconn) == 1 ? POLLOUT : 0);
-				(void) poll(&pfd, 1, Min(dbl_time_left(deadline), 100));
-				PQconsumeInput(conn->pgconn);
-				break;
-		}
-		if (dbl_time_left(deadline) == 0)
-			return false;
-		if (until_interrupt && (QueryCancelPending || ProcDiePending))
-			return false;
-	}
+/*
+ * Read what is left of an exchange that was cancelled.  Gives false if that does
+ * not come to an end by the deadline.
+ */
+static bool
+drain(DblinkConn *conn, TimestampTz deadline)
+{
+	DrainStep	step;
+
+	do
+		step = drain_some(conn, deadline);
+	while (step == DRAIN_MORE || step == DRAIN_WAIT);
+	return step == DRAIN_END;
 }
 
 /*
@@ -170,15 +194,8 @@ dbl_recover(DblinkConn *conn)
 		return false;
 	}
 
-	if (!conn->cancel_on_abort)
-	{
-		bool		one_result = conn->phase == DBLINK_FETCHING;
-
-		if (one_result && conn->res != NULL && !dbl_remote_is_partial(conn->res))
-			return true;
-		if (drain(conn, one_result, LET_FINISH_MS, true))
-			return true;
-	}
+	if (!conn->cancel_on_abort && let_finish(conn))
+		return true;
 
 	/* Rows are coming, so the request will hit; nobody needs what is left. */
 	if (conn->kind == DBLINK_ONE_CALL && dbl_remote_is_partial(conn->res))
@@ -194,7 +211,7 @@ dbl_recover(DblinkConn *conn)
 		bool		sent = dbl_cancel_send(conn, CANCELLED_MS);
 
 		/* A request still on its way might hit the next statement. */
-		if (!drain(conn, false, dbl_time_left(deadline), false))
+		if (!drain(conn, deadline))
 			continue;
 		if (conn->in_xact && sent &&
 			PQtransactionStatus(conn->pgconn) == PQTRANS_INERROR)

@@ -6,7 +6,7 @@
  * A stream keeps its connection busy: the rest of the result is on its way.
  * So a stream yields.  When something else wants the connection, or might wait
  * for what the stream holds on the remote, the rest is read at once and spooled
- * into a tuplestore, and the stream goes on from there.
+ * (spool.c), and the stream goes on from there.
  *
  * What is spooled are the raw values, as they came, and not Datums: whoever
  * makes a stream yield is somebody else, perhaps with other rights and
@@ -18,9 +18,7 @@
  *
  * Memory: a stream has a context of its own, a child of its reader's.  When the
  * context goes away, the stream lets go of the connection; what is still on
- * the way then is left to connection.c, as after any failed call.  The spool's
- * files have a resource owner of their own: the reader's may be gone before the
- * reader is (a portal that failed in a subtransaction).
+ * the way then is left to connection.c, as after any failed call.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,10 +29,6 @@
 #include "dblink.h"
 
 #include "access/xact.h"
-#include "catalog/pg_type.h"
-#include "executor/tuptable.h"
-#include "funcapi.h"
-#include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
@@ -56,10 +50,8 @@ struct DblinkStream
 	int			nrows;			/* rows in it */
 	DblinkValue *values;		/* of the current row */
 
-	Tuplestorestate *spool;		/* what came after, or NULL */
+	DblinkSpool *spool;			/* what came after, or NULL */
 	bool		spooling;		/* it is being filled */
-	ResourceOwner owner;		/* of its files, or NULL */
-	TupleTableSlot *slot;		/* for reading it */
 
 	int64		left_at;		/* since when the reader does not wait for the
 								 * remote, ms */
@@ -69,7 +61,6 @@ struct DblinkStream
 static dlist_head streams = DLIST_STATIC_INIT(streams);
 
 static void let_go(DblinkStream *stream);
-static void release_files(DblinkStream *stream);
 static void context_is_reset(void *arg);
 static int64 coarse_now(void);
 static bool next_part(DblinkStream *stream);
@@ -82,11 +73,6 @@ static void leave_level(DblinkStream *stream, int level);
 static bool gather(DblinkStream *stream);
 static const DblinkValue *next_received(DblinkStream *stream);
 static const DblinkValue *next_raw(DblinkStream *stream);
-static void spool_begin(DblinkStream *stream);
-static void spool_row(DblinkStream *stream, const DblinkValue *row,
-					  MemoryContext row_context);
-static TupleDesc spool_tupdesc(int natts);
-static const DblinkValue *next_spooled(DblinkStream *stream);
 static void watch_reader(DblinkStream *stream);
 
 /*
@@ -135,21 +121,6 @@ let_go(DblinkStream *stream)
 }
 
 /*
- * Close the spool's files, if they have not been by tuplestore_end().
- */
-static void
-release_files(DblinkStream *stream)
-{
-	if (stream->owner == NULL)
-		return;
-	ResourceOwnerRelease(stream->owner, RESOURCE_RELEASE_BEFORE_LOCKS, false, false);
-	ResourceOwnerRelease(stream->owner, RESOURCE_RELEASE_LOCKS, false, false);
-	ResourceOwnerRelease(stream->owner, RESOURCE_RELEASE_AFTER_LOCKS, false, false);
-	ResourceOwnerDelete(stream->owner);
-	stream->owner = NULL;
-}
-
-/*
  * Reset callback of a stream's context: its memory is about to go.
  */
 static void
@@ -158,7 +129,8 @@ context_is_reset(void *arg)
 	DblinkStream *stream = arg;
 
 	let_go(stream);
-	release_files(stream);
+	if (stream->spool != NULL)
+		dbl_spool_close_files(stream->spool);
 	dlist_delete(&stream->node);
 }
 
@@ -172,7 +144,12 @@ dbl_stream_end_of_xact(void)
 	dlist_iter	iter;
 
 	dlist_foreach(iter, &streams)
-		release_files(dlist_container(DblinkStream, node, iter.cur));
+	{
+		DblinkStream *stream = dlist_container(DblinkStream, node, iter.cur);
+
+		if (stream->spool != NULL)
+			dbl_spool_close_files(stream->spool);
+	}
 }
 
 /*
@@ -357,7 +334,8 @@ gather(DblinkStream *stream)
 	while (stream->nrows == 1 && dbl_batch_add(stream->batch, stream->res, 0))
 	{
 		stream->row = stream->nrows;
-		if (!dbl_remote_is_at_hand(stream->query.conn) || !next_part(stream))
+		if (dbl_batch_is_full(stream->batch) ||
+			!dbl_remote_is_at_hand(stream->query.conn) || !next_part(stream))
 			break;
 	}
 	return true;
@@ -394,14 +372,15 @@ next_received(DblinkStream *stream)
 static const DblinkValue *
 next_raw(DblinkStream *stream)
 {
-	const DblinkValue *row;
+	const DblinkValue *row = NULL;
 
 	if (stream->spooling)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONNECTION_FAILURE),
 				 errmsg("rows of a remote query were lost"),
 				 errdetail("Reading them ahead failed, and the error was ignored.")));
-	row = next_spooled(stream);
+	if (stream->spool != NULL)
+		row = dbl_spool_next(stream->spool);
 	return row != NULL ? row : next_received(stream);
 }
 
@@ -461,7 +440,6 @@ void
 dbl_stream_read_ahead(DblinkStream *stream)
 {
 	MemoryContext caller_context = CurrentMemoryContext;
-	MemoryContext row_context;
 	const DblinkValue *row;
 	int			level;
 
@@ -470,114 +448,15 @@ dbl_stream_read_ahead(DblinkStream *stream)
 	stream->spooling = true;
 	level = enter_level(stream);
 	MemoryContextSwitchTo(stream->context);
-	row_context = AllocSetContextCreate(stream->context, "dblink spool row",
-										ALLOCSET_DEFAULT_SIZES);
 	while ((row = next_received(stream)) != NULL)
 	{
-		MemoryContextReset(row_context);
-		spool_row(stream, row, row_context);
+		if (stream->spool == NULL)
+			stream->spool = dbl_spool_make(stream->tupdesc->natts);
+		dbl_spool_put(stream->spool, row);
 	}
-	MemoryContextDelete(row_context);
 	MemoryContextSwitchTo(caller_context);
 	leave_level(stream, level);
 	stream->spooling = false;
-}
-
-/*
- * Make the spool.  The tuplestore opens its files for the resource owner that is
- * current now.
- */
-static void
-spool_begin(DblinkStream *stream)
-{
-	ResourceOwner caller_owner = CurrentResourceOwner;
-
-	stream->owner = ResourceOwnerCreate(TopTransactionResourceOwner,
-										"dblink stream");
-	stream->slot = MakeSingleTupleTableSlot(spool_tupdesc(stream->tupdesc->natts),
-											&TTSOpsMinimalTuple);
-	CurrentResourceOwner = stream->owner;
-	stream->spool = tuplestore_begin_heap(false, false, work_mem);
-	CurrentResourceOwner = caller_owner;
-}
-
-/*
- * A spooled row: all columns as bytea.  Lives in the current memory context.
- */
-static TupleDesc
-spool_tupdesc(int natts)
-{
-	TupleDesc	tupdesc = CreateTemplateTupleDesc(natts);
-	int			i;
-
-	for (i = 1; i <= natts; i++)
-		TupleDescInitEntry(tupdesc, i, NULL, BYTEAOID, -1, 0);
-	TupleDescFinalize(tupdesc);
-	return BlessTupleDesc(tupdesc);
-}
-
-/*
- * Put a row into the spool, which is made for the first.  Values keep the NUL
- * that they end with.
- */
-static void
-spool_row(DblinkStream *stream, const DblinkValue *row,
-		  MemoryContext row_context)
-{
-	int			natts = stream->tupdesc->natts;
-	MemoryContext caller_context;
-	Datum	   *values;
-	bool	   *nulls;
-	int			i;
-
-	if (stream->spool == NULL)
-		spool_begin(stream);
-
-	caller_context = MemoryContextSwitchTo(row_context);
-	values = palloc0(natts * sizeof(Datum));
-	nulls = palloc0(natts * sizeof(bool));
-	for (i = 0; i < natts; i++)
-	{
-		int			size = row[i].len + 1;
-		bytea	   *value;
-
-		nulls[i] = row[i].text == NULL;
-		if (nulls[i])
-			continue;
-		value = palloc(VARHDRSZ + size);
-		SET_VARSIZE(value, VARHDRSZ + size);
-		memcpy(VARDATA(value), row[i].text, size);
-		values[i] = PointerGetDatum(value);
-	}
-	tuplestore_putvalues(stream->spool, stream->slot->tts_tupleDescriptor,
-						 values, nulls);
-	MemoryContextSwitchTo(caller_context);
-}
-
-/*
- * The next row from the spool.  NULL if there is none.
- */
-static const DblinkValue *
-next_spooled(DblinkStream *stream)
-{
-	int			i;
-
-	if (stream->spool == NULL ||
-		!tuplestore_gettupleslot(stream->spool, true, false, stream->slot))
-		return NULL;
-	slot_getallattrs(stream->slot);
-	for (i = 0; i < stream->tupdesc->natts; i++)
-	{
-		bytea	   *spooled;
-
-		stream->values[i].text = NULL;
-		if (stream->slot->tts_isnull[i])
-			continue;
-		spooled = DatumGetByteaPP(stream->slot->tts_values[i]);
-		stream->values[i].text = VARDATA_ANY(spooled);
-		stream->values[i].len = VARSIZE_ANY_EXHDR(spooled) - 1;
-	}
-	return stream->values;
 }
 
 /*
@@ -648,9 +527,6 @@ void
 dbl_stream_end(DblinkStream *stream)
 {
 	if (stream->spool != NULL)
-	{
-		ExecDropSingleTupleTableSlot(stream->slot);
-		tuplestore_end(stream->spool);
-	}
+		dbl_spool_end(stream->spool);
 	MemoryContextDelete(stream->context);
 }
