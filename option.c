@@ -316,11 +316,14 @@ defelem_find(List *options, const char *name)
 static bool
 is_passthrough(List *server_options, List *mapping_options)
 {
-	DefElem    *def = defelem_find(mapping_options, PASSTHROUGH_OPTION);
+	DefElem    *def;
 
+	if (!DBLINK_SCRAM_PASSTHROUGH)
+		return false;
+	def = defelem_find(mapping_options, PASSTHROUGH_OPTION);
 	if (def == NULL)
 		def = defelem_find(server_options, PASSTHROUGH_OPTION);
-	return DBLINK_SCRAM_PASSTHROUGH && def != NULL && defGetBoolean(def);
+	return def != NULL && defGetBoolean(def);
 }
 
 /*

@@ -1,5 +1,6 @@
 # The library is exchanged under an existing extension: what was created with
 # stock keeps working, with equal results, and so it does on the way back.
+# Likewise what pg_dump takes from one and gives to the other.
 
 use strict;
 use warnings;
@@ -118,12 +119,13 @@ my @calls = (
 	"SELECT dblink_current_query()",
 	"CREATE SERVER broken FOREIGN DATA WRAPPER dblink_fdw OPTIONS (nonsense 'x')",
 	"SELECT p.proname, p.probin, p.prosrc FROM pg_proc p WHERE probin LIKE '%dblink%'"
-	  . " AND proname <> 'our_wrapper' ORDER BY p.oid");
+	  . " AND proname <> 'our_wrapper' ORDER BY p.oid::regprocedure::text COLLATE \"C\"");
 
-# Rows and messages of all calls, in a session of its own.
+# Rows and messages of all calls, in a session of its own on a server.
 sub results
 {
-	my $session = session($local);
+	my ($node, %opt) = @_;
+	my $session = session($node, %opt);
 	my @all;
 	foreach my $call (@calls)
 	{
@@ -149,11 +151,11 @@ sub swap_to
 	return;
 }
 
-my $before = results();
+my $before = results($local);
 like($before->[0], qr/^1\|row 1\|0\.33/m, 'stock gives rows');
 $s->quit;
 swap_to('ours');
-is_deeply(results(), $before, 'our library gives the same');
+is_deeply(results($local), $before, 'our library gives the same');
 
 # made with ours
 $s = session($local);
@@ -167,12 +169,46 @@ $_->quit foreach $s, $in_ours;
 
 swap_to('stock');
 push @calls, 'SELECT count(*) FROM ours';
-my $back = results();
+my $back = results($local);
 like(pop @$back, qr/^50$/m, 'stock runs what was made with ours');
 is_deeply($back, $before, 'and gives the same as before');
 $in_ours = session($local, db => 'made_with_ours');
 rows_are($in_ours, 'SELECT n FROM v', '50', 'as in the database that was made with ours');
 $in_ours->quit;
+
+# What pg_dump writes of a database, as text, without the key of its run.
+sub dump_of
+{
+	my ($node, $db) = @_;
+	my ($out, $err) = run_command([ 'pg_dump', '-h', $node->host, '-p', $node->port, $db ]);
+	$out =~ s/^\\(un)?restrict .*\n//mg;
+	diag($err) if $err ne '';
+	return $out;
+}
+
+# From stock to ours as text, and from there to stock in the archive format.
+pop @calls;
+my $ours = make_server('ours', tree => ours_prefix(), conf => [ "timezone = 'UTC'" ]);
+foreach my $node ($ours, $remote)
+{
+	my $session = session($node);
+	no_error($session, 'CREATE DATABASE restored', 'a database to restore into');
+	$session->quit;
+}
+my $dir_of_dumps = PostgreSQL::Test::Utils::tempdir();
+my @to_ours = ('-h', $ours->host, '-p', $ours->port);
+my @to_stock = ('-h', $remote->host, '-p', $remote->port);
+command_ok([ 'pg_dump', '-h', $local->host, '-p', $local->port, '-f', "$dir_of_dumps/stock.sql", 'postgres' ],
+	'dumped with stock');
+command_ok([ 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', @to_ours, '-f', "$dir_of_dumps/stock.sql", 'restored' ],
+	'restored with ours');
+is_deeply(results($ours, db => 'restored'), $before, 'and gives the same as where it came from');
+is(dump_of($ours, 'restored'), dump_of($local, 'postgres'), 'a dump of it is the same');
+command_ok([ 'pg_dump', '-Fc', @to_ours, '-f', "$dir_of_dumps/ours.dump", 'restored' ], 'dumped with ours');
+command_ok([ 'pg_restore', '--exit-on-error', @to_stock, '-d', 'restored', "$dir_of_dumps/ours.dump" ],
+	'restored with stock');
+is_deeply(results($remote, db => 'restored'), $before, 'and gives the same');
+is(dump_of($remote, 'restored'), dump_of($local, 'postgres'), 'a dump of it is the same');
 
 # on a running server: a new session gets the new library, the old keeps its own
 my $old = session($local);
