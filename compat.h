@@ -40,6 +40,11 @@
 extern bool libpqsrv_is_valid_proxy_option(const char *keyword)
 			__attribute__((weak));
 
+/* A library says its name and version since 18: pg_get_loaded_modules(). */
+#ifndef PG_MODULE_MAGIC_EXT
+#define PG_MODULE_MAGIC_EXT(...)	PG_MODULE_MAGIC
+#endif
+
 /* Said before a declaration since 18. */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn __attribute__((noreturn))

@@ -33,7 +33,13 @@
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 
-PG_MODULE_MAGIC;
+/*
+ * The release.  It begins with the extension's version, and stands in
+ * META.json, CHANGELOG.md and debian/changelog, too: script/lint compares.
+ */
+#define DBLINK_VERSION "1.2.0"
+
+PG_MODULE_MAGIC_EXT(.name = "dblink", .version = DBLINK_VERSION);
 
 PG_FUNCTION_INFO_V1(dblink_connect);
 PG_FUNCTION_INFO_V1(dblink_disconnect);
@@ -50,12 +56,6 @@ PG_FUNCTION_INFO_V1(dblink_get_result);
 PG_FUNCTION_INFO_V1(dblink_cancel_query);
 PG_FUNCTION_INFO_V1(dblink_get_notify);
 PG_FUNCTION_INFO_V1(dblink_current_query);
-
-/*
- * The release.  It begins with the extension's version, and stands in
- * META.json, CHANGELOG.md and debian/changelog, too: script/lint compares.
- */
-#define DBLINK_VERSION "1.2.0"
 
 /* The arguments of a call: [connection name,] fixed [, fail_on_error]. */
 typedef struct DblinkArgs
