@@ -513,8 +513,8 @@ end_of_level(int level, bool aborted)
 			continue;
 		if (!aborted && level > 1)
 			conn->level = level - 1;
-		else if (conn->phase != DBLINK_IDLE || !conn->open ||
-				 conn->kind == DBLINK_ONE_CALL)
+		else if (conn->phase != DBLINK_IDLE || conn->converting ||
+				 !conn->open || conn->kind == DBLINK_ONE_CALL)
 			dbl_conn_abandon(conn);
 	}
 }

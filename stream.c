@@ -68,6 +68,7 @@ static void take_part(DblinkStream *stream, PGresult *res);
 static void note_error(DblinkStream *stream, PGresult *res);
 static void error_check(DblinkStream *stream);
 static void end_of_result(DblinkStream *stream);
+static void leave_conn(DblinkStream *stream);
 static int	enter_level(DblinkStream *stream);
 static void leave_level(DblinkStream *stream, int level);
 static bool gather(DblinkStream *stream);
@@ -101,6 +102,7 @@ dbl_stream_begin(const DblinkQuery *query, TupleDesc tupdesc)
 	stream->reading = true;
 	stream->left_at = coarse_now();
 
+	Assert(query->conn->stream == NULL);
 	query->conn->stream = stream;
 	query->conn->cancel_on_abort = !query->conn->in_xact;
 	return stream;
@@ -181,8 +183,7 @@ coarse_now(void)
 }
 
 /*
- * The remote has sent everything.  A named connection is free for others; one
- * for this call is closed with the stream.
+ * The remote has sent everything.
  */
 static void
 end_of_result(DblinkStream *stream)
@@ -190,7 +191,17 @@ end_of_result(DblinkStream *stream)
 	stream->reading = false;
 	stream->res = NULL;
 	stream->row = stream->nrows = 0;
-	if (stream->query.conn->kind != DBLINK_ONE_CALL)
+}
+
+/*
+ * Nothing that is still to be converted came from the connection, or somebody
+ * else wants it.  One for this call is closed with the stream.
+ */
+static void
+leave_conn(DblinkStream *stream)
+{
+	if (stream->query.conn != NULL &&
+		stream->query.conn->kind != DBLINK_ONE_CALL)
 		let_go(stream);
 }
 
@@ -356,7 +367,10 @@ next_received(DblinkStream *stream)
 		if (stream->batch != NULL)
 			dbl_batch_clear(stream->batch);
 		if (!gather(stream))
+		{
+			leave_conn(stream);
 			return NULL;
+		}
 		row = dbl_batch_next(stream->batch);
 	}
 	if (row != NULL)
@@ -444,7 +458,10 @@ dbl_stream_read_ahead(DblinkStream *stream)
 	int			level;
 
 	if (!stream->reading)
+	{
+		leave_conn(stream);
 		return;
+	}
 	stream->spooling = true;
 	level = enter_level(stream);
 	MemoryContextSwitchTo(stream->context);
@@ -506,6 +523,7 @@ dbl_stream_drain(DblinkStream *stream)
 
 	while (stream->query.conn != NULL && next_part(stream))
 		;
+	leave_conn(stream);
 	error_check(stream);
 	leave_level(stream, level);
 }
