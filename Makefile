@@ -38,6 +38,12 @@ REGRESS = connect query exec cursor async notify server security sqlbuild \
 PG_CFLAGS = -fvisibility=hidden
 SHLIB_LINK = $(libpq) -lpthread
 
+# For tests: count the objects of libpq that are open.
+ifdef COUNT_OBJECTS
+OBJS += count.o
+PG_CPPFLAGS = -DDBLINK_COUNT_OBJECTS
+endif
+
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
@@ -45,7 +51,7 @@ include $(PGXS)
 # After the server's own directories: a newer libpq's headers shadow the server's.
 override CPPFLAGS += -I$(libpq_srcdir)
 
-$(OBJS): dblink.h compat.h
+$(OBJS): dblink.h compat.h count.h
 
 # Bitcode that stock left would be inlined where ours has none.
 ifneq ($(with_llvm), yes)

@@ -44,6 +44,14 @@ struct DblinkCancel
 	char		message[256];	/* libpq's reason, if not ok */
 };
 
+/*
+ * How many requests there may be, with those that nobody waits for any more: a
+ * remote that holds them holds a thread and three descriptors of ours each.
+ */
+#define MAX_REQUESTS	8
+
+static pg_atomic_uint32 requests;
+
 static void let_go(DblinkCancel *cancel);
 static void *run(void *arg);
 static bool start_thread(DblinkCancel *cancel);
@@ -60,6 +68,7 @@ let_go(DblinkCancel *cancel)
 	close(cancel->done[0]);
 	close(cancel->done[1]);
 	free(cancel);
+	pg_atomic_fetch_sub_u32(&requests, 1);
 }
 
 /*
@@ -112,6 +121,8 @@ dbl_cancel_begin(DblinkConn *conn)
 	DblinkCancel *cancel;
 
 	dbl_cancel_close(conn);
+	if (pg_atomic_read_u32(&requests) >= MAX_REQUESTS)
+		return "too many earlier cancel requests have not been answered";
 	cancel = calloc(1, sizeof(DblinkCancel));
 	if (cancel == NULL)
 		return "out of memory";
@@ -122,6 +133,7 @@ dbl_cancel_begin(DblinkConn *conn)
 	}
 
 	conn->cancel = cancel;
+	pg_atomic_fetch_add_u32(&requests, 1);
 	pg_atomic_init_u32(&cancel->owners, 1);
 	cancel->request = PQgetCancel(conn->pgconn);
 	if (cancel->request == NULL)

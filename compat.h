@@ -280,4 +280,10 @@ object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
 #define DBLINK_PARTIAL_ROWS	PGRES_SINGLE_TUPLE
 #endif
 
+#ifdef DBLINK_COUNT_OBJECTS
+#include "count.h"
+#else
+#define dbl_count_init()	((void) 0)
+#endif
+
 #endif							/* DBLINK_COMPAT_H */

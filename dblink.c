@@ -142,6 +142,7 @@ define_settings(void)
 							NULL,
 							&dbl_keep_connections, 0, 0, 100,
 							PGC_USERSET, 0, NULL, NULL, NULL);
+	dbl_count_init();
 	MarkGUCPrefixReserved("dblink");
 }
 
@@ -357,7 +358,7 @@ begin_transaction(DblinkConn *conn)
 	if (PQresultStatus(dbl_remote_exec(conn, "BEGIN")) != PGRES_COMMAND_OK)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg_internal("begin error: %s", dbl_err_message(conn))));
+				 errmsg_internal("begin error: %s", dbl_err_reason(conn))));
 	conn->own_xact = true;
 	conn->open_cursors = 0;
 }
@@ -375,7 +376,7 @@ commit_transaction(DblinkConn *conn)
 	if (PQresultStatus(dbl_remote_exec(conn, "COMMIT")) != PGRES_COMMAND_OK)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg_internal("commit error: %s", dbl_err_message(conn))));
+				 errmsg_internal("commit error: %s", dbl_err_reason(conn))));
 }
 
 /*

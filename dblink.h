@@ -26,6 +26,7 @@
  *	error.c			remote errors to local ones
  *	sqlbuild.c		dblink_get_pkey, dblink_build_sql_*; knows no libpq
  *	compat.h		differences between PostgreSQL majors and libpq versions
+ *	count.h			how many objects of libpq are open; in a build for tests
  *
  * Calls go one way, from the left to the right; error.c is called by all:
  *
@@ -396,6 +397,7 @@ extern void dbl_err_report(const DblinkError *error, int elevel,
 extern void dbl_err_report_now(DblinkConn *conn, bool fail_on_error,
 							   const char *action);
 extern const char *dbl_err_message(DblinkConn *conn);
+extern const char *dbl_err_reason(DblinkConn *conn);
 extern const char *dbl_err_clean(const char *raw);
 pg_noreturn extern void dbl_err_not_connected(const char *detail);
 pg_noreturn extern void dbl_err_no_cursor(const char *cursor);

@@ -69,6 +69,21 @@ dbl_err_message(DblinkConn *conn)
 }
 
 /*
+ * Why a command did not come to what it should: libpq's last message or, where
+ * the remote gave an answer that is no error, what kind of answer that is.
+ */
+const char *
+dbl_err_reason(DblinkConn *conn)
+{
+	const char *reason = dbl_err_message(conn);
+
+	if (reason[0] != '\0')
+		return reason;
+	return psprintf("unexpected answer of the remote server (%s)",
+					PQresStatus(PQresultStatus(conn->res)));
+}
+
+/*
  * Copy what went wrong on the connection: from its current result, or from
  * the connection itself where there is no result.
  */

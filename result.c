@@ -314,6 +314,7 @@ dbl_res_materialize(FunctionCallInfo fcinfo, const DblinkQuery *query)
 {
 	Sink		sink = {fcinfo, query};
 	DblinkError error = {0};
+	bool		complete = query->conn->phase == DBLINK_FETCHING;
 	PGresult   *res;
 
 	while ((res = dbl_remote_next(query->conn)) != NULL)
@@ -322,13 +323,16 @@ dbl_res_materialize(FunctionCallInfo fcinfo, const DblinkQuery *query)
 		{
 			case DBLINK_ROWS:
 				sink_rows(&sink, res);
+				complete = false;
 				break;
 			case DBLINK_LAST_ROWS:
 				sink_rows(&sink, res);
 				sink_end_rows(&sink);
+				complete = true;
 				break;
 			case DBLINK_COMMAND:
 				sink_command(&sink, res);
+				complete = true;
 				break;
 			case DBLINK_FAILURE:
 				sink_end_rows(&sink);
@@ -338,6 +342,12 @@ dbl_res_materialize(FunctionCallInfo fcinfo, const DblinkQuery *query)
 		}
 	}
 
+	/* No answer at all, or rows without their end, is not an empty result. */
+	if (!complete && error.primary == NULL)
+	{
+		sink_end_rows(&sink);
+		dbl_err_fill(&error, query->conn);
+	}
 	if (error.primary != NULL)
 	{
 		dbl_err_report(&error, query->fail_on_error ? ERROR : NOTICE,

@@ -42,6 +42,7 @@ struct DblinkStream
 	TupleDesc	tupdesc;		/* of the rows; the reader's */
 	DblinkDecoder *decoder;		/* NULL until the first row came */
 	bool		reading;		/* is there more to come from the remote? */
+	bool		complete;		/* the result has come to its end */
 	DblinkError error;			/* what came at the end, if error.primary */
 
 	DblinkBatch *batch;			/* rows at hand, which come first; or NULL */
@@ -100,6 +101,7 @@ dbl_stream_begin(const DblinkQuery *query, TupleDesc tupdesc)
 	stream->query = *query;
 	stream->tupdesc = tupdesc;
 	stream->reading = true;
+	stream->complete = query->conn->phase == DBLINK_FETCHING;
 	stream->left_at = coarse_now();
 
 	Assert(query->conn->stream == NULL);
@@ -206,7 +208,8 @@ leave_conn(DblinkStream *stream)
 }
 
 /*
- * Note the remote's error, or that it sent something else than rows.
+ * Note the remote's error, or that it sent something else than one result with
+ * rows.  res is NULL if there is none, or not all of it.
  */
 static void
 note_error(DblinkStream *stream, PGresult *res)
@@ -223,6 +226,11 @@ note_error(DblinkStream *stream, PGresult *res)
 		stream->error.primary =
 			psprintf("remote server answered a query for rows with \"%s\"",
 					 dbl_err_clean(PQcmdStatus(res)));
+	}
+	else if (dbl_remote_kind(res) != DBLINK_FAILURE)
+	{
+		stream->error.sqlstate = ERRCODE_PROTOCOL_VIOLATION;
+		stream->error.primary = "remote server answered a query with more than one result";
 	}
 	MemoryContextSwitchTo(caller_context);
 }
@@ -272,6 +280,12 @@ next_part(DblinkStream *stream)
 		{
 			case DBLINK_ROWS:
 			case DBLINK_LAST_ROWS:
+				if (stream->complete && stream->decoder != NULL)
+				{
+					note_error(stream, res);
+					break;
+				}
+				stream->complete = dbl_remote_kind(res) == DBLINK_LAST_ROWS;
 				take_part(stream, res);
 				if (stream->nrows > 0)
 					return true;
@@ -286,6 +300,8 @@ next_part(DblinkStream *stream)
 				break;
 		}
 	}
+	if (!stream->complete)
+		note_error(stream, NULL);
 	end_of_result(stream);
 	return false;
 }

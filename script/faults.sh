@@ -27,32 +27,45 @@ faults_begin()
 	ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
 }
 
-# An installation beside "ours" whose dblink has AddressSanitizer in it. The
-# servers of it load the sanitizer's library first, and one that makes nothing
-# of bindtextdomain(): with some versions the server's first call of it waits for ever.
-build_asan()
+# build_beside NAME MAKE_ARGUMENT...: an installation beside "ours", whose
+# dblink is built so, and counts the objects of libpq that it has open; that is
+# what the tests then run with, and they look at the counts.
+build_beside()
 {
-	local lib src=$FAULTS_DIR/asan-src tree=$FAULTS_DIR/asan pgroot=$SANDBOX/ours
+	local src=$FAULTS_DIR/$1-src tree=$FAULTS_DIR/$1 pgroot=$SANDBOX/ours name=$1
 
-	lib=$(gcc -print-file-name=libasan.so)
-	[[ $lib == /* ]] || die "gcc has no libasan here"
-	say "building dblink with AddressSanitizer"
+	shift
 	as_user rm -rf "$tree"
 	as_user cp -a --reflink=auto "$pgroot" "$tree"
 	FAULTS_BIN=$tree${OURS_BIN#"$pgroot"}
 	copy_sources "$src"
-	logged asan make -C "$src" -j2 PG_CONFIG="$FAULTS_BIN/pg_config" with_llvm=no \
-		COPT="-fsanitize=address -fno-omit-frame-pointer -O1 -g" SHLIB_LINK_INTERNAL=-fsanitize=address install || {
-		show_log asan
-		die "dblink does not build with AddressSanitizer"
+	logged "$name" make -C "$src" -j2 PG_CONFIG="$FAULTS_BIN/pg_config" with_llvm=no COUNT_OBJECTS=1 "$@" install || {
+		show_log "$name"
+		die "dblink does not build: $name"
 	}
-	as_user tee "$FAULTS_DIR/nodomain.c" >/dev/null <<-'END'
-		char *bindtextdomain(const char *domain, const char *dir) { (void) domain; return (char *) dir; }
-		char *textdomain(const char *domain) { return (char *) domain; }
-		char *bind_textdomain_codeset(const char *domain, const char *set) { (void) domain; return (char *) set; }
+	export DBLINK_COUNTED=1
+}
+
+# The same with AddressSanitizer in it. The servers load its library first, and
+# one that allocates memory before any library's constructor runs: the sanitizer
+# sets itself up at the first allocation, and calls dlerror() there, which takes
+# the lock of the message catalogues. If that allocation is one that
+# bindtextdomain() makes under the same lock, in the constructor of some library
+# of the server's, the lock stays taken, and the server's own call waits for ever.
+build_asan()
+{
+	local lib
+
+	lib=$(gcc -print-file-name=libasan.so)
+	[[ $lib == /* ]] || die "gcc has no libasan here"
+	say "building dblink with AddressSanitizer"
+	build_beside asan COPT="-fsanitize=address -fno-omit-frame-pointer -O1 -g" SHLIB_LINK_INTERNAL=-fsanitize=address
+	as_user tee "$FAULTS_DIR/first.c" >/dev/null <<-'END'
+		#include <stdlib.h>
+		__attribute__((constructor)) static void first(void) { free(malloc(1)); }
 	END
-	as_user gcc -w -shared -fPIC -o "$FAULTS_DIR/nodomain.so" "$FAULTS_DIR/nodomain.c"
-	asan_env=(DBLINK_MODULE_PRELOAD="$(realpath "$lib") $FAULTS_DIR/nodomain.so")
+	as_user gcc -O0 -shared -fPIC -Wl,-z,initfirst -o "$FAULTS_DIR/first.so" "$FAULTS_DIR/first.c"
+	asan_env=(DBLINK_MODULE_PRELOAD="$(realpath "$lib") $FAULTS_DIR/first.so")
 	as_user env LD_PRELOAD="${asan_env[0]#*=}" ASAN_OPTIONS=detect_leaks=0 \
 		timeout 20 "$FAULTS_BIN/postgres" -V >/dev/null || die "postgres does not run with AddressSanitizer here"
 }

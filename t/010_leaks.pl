@@ -6,6 +6,9 @@ use warnings;
 use Test::More;
 use PostgreSQL::Test::Utils;
 use DblinkTest;
+use DblinkWire;
+use DblinkFake;
+use DblinkProxy;
 
 my $secret = 'leak-proof';
 my ($local, $remote) = make_pair(
@@ -136,6 +139,33 @@ remote_quiet($remote, $app, 'no session is left on the remote');
 	$local->restart;
 }
 
+# ---- a remote that holds cancel requests --------------------------------------
+
+# Each statement that is cancelled makes two requests, and both stay: should not
+# take more descriptors than a few requests have, and all should go with the remote.
+{
+	$s = session($local);
+	my $fake = fake_server(sub { return { start => auth_ok(), answers => [], end => 'wait' } }, hold_cancels => 1);
+	my $to_fake = lit('host=127.0.0.1 dbname=x user=x sslmode=disable gssencmode=disable port=' . $fake->port);
+	my $ours = qr/^(?:socket|pipe):/;
+	my @counts = fd_count($s->pid, $ours);
+	foreach my $turn (1 .. 6)
+	{
+		$s->run("SELECT dblink_connect('h', $to_fake); SET statement_timeout = '50ms'");
+		my $r = $s->run("SELECT * FROM dblink('h', 'SELECT 1') AS t(x int)", SLOW);
+		push @counts, fd_count($s->pid, $ours);
+		fails_with($s, $r, { state => '57014', within => SLOW }, "cancelled, turn $turn");
+		ok((grep { $_->{message} eq 'dblink connection "h" was closed' } @{ $r->{messages} }), "turn $turn: the connection is said to be closed") or diag $r->{err};
+		$s->run('RESET statement_timeout');
+	}
+	cmp_ok($counts[-1], '<=', $counts[0] + 8 * 3, "descriptors are bounded: @counts");
+	rows_are($s, "SELECT x FROM dblink($to_remote, 'SELECT 1') AS t(x int)", '1', 'the session works');
+	$fake->stop;
+	is(poll_until(sub { fd_count($s->pid, $ours) == $counts[0] }, SLOW), 1, 'and all go with the remote');
+	is(join('; ', open_objects($s)), '', 'no object is left');
+	$s->quit;
+}
+
 # ---- memory of large results ------------------------------------------------
 
 # 300,000 rows of 8 columns, 60 MB as text; kept in memory as a result they are
@@ -208,6 +238,7 @@ rows_are($s, "SELECT x FROM dblink('m', 'SELECT 1') AS t(x int)", '1', 'the conn
 rows_are($s, 'SHOW datestyle', 'ISO, YMD', 'and DateStyle is as it was');
 rows_are($s, "SELECT dblink_disconnect('m')", 'OK', 'and it is disconnected');
 is(local_fds($s), local_fds(watch($local)), 'no socket is left');
+is(join('; ', open_objects($s)), '', 'no object is left');
 remote_quiet($remote, $app, 'no session is left on the remote');
 $_->quit foreach $s, $admin;
 done_testing();

@@ -11,8 +11,9 @@
 #   patience close when the client has been silent for so many seconds
 # A function given at the start makes the scene for a number: the test says
 # which number comes next, and each connection takes the next one.  So a scene
-# can be made again from its number alone.  Cancel requests are taken, counted
-# and closed; requests for encryption are refused.
+# can be made again from its number alone.  Cancel requests are taken and closed,
+# or with hold_cancels never answered; requests for encryption are refused.  An
+# answer can be a function: it is given the request, and makes the answer.
 
 package DblinkFake;
 
@@ -27,10 +28,12 @@ use Socket qw(AF_UNIX IPPROTO_TCP PF_UNSPEC SOCK_STREAM TCP_NODELAY);
 
 our @EXPORT = qw(fake_server mutate);
 
-# Starts a fake server; $maker->(number) gives a scene.
+my $hold_cancels;
+
+# Starts a fake server; $maker->(number) gives a scene.  Options: hold_cancels.
 sub fake_server
 {
-	my $maker = shift;
+	my ($maker, %opt) = @_;
 	my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Proto => 'tcp', Listen => 64)
 	  or die "could not listen: $!";
 	socketpair my $ours, my $theirs, AF_UNIX, SOCK_STREAM, PF_UNSPEC or die "socketpair: $!";
@@ -39,6 +42,7 @@ sub fake_server
 	if (!$pid)
 	{
 		# _exit keeps the test's own clean-up from running here
+		$hold_cancels = $opt{hold_cancels};
 		eval { close $ours; _serve($listener, $theirs, $maker) };
 		print STDERR "fake server: $@" if $@;
 		POSIX::_exit(0);
@@ -151,7 +155,7 @@ sub _answer
 			my ($length, $code) = unpack 'NN', $client->{buffer};
 			return 1 if length $client->{buffer} < $length;
 			substr $client->{buffer}, 0, $length, '';
-			return 0 if $code == 80877102;
+			return $hold_cancels if $code == 80877102;
 			if ($code != 196608)
 			{
 				syswrite $client->{socket}, 'N';
@@ -165,7 +169,7 @@ sub _answer
 			return 1 if length $client->{buffer} < 5;
 			my ($type, $length) = unpack 'aN', $client->{buffer};
 			return 1 if length $client->{buffer} < $length + 1;
-			substr $client->{buffer}, 0, $length + 1, '';
+			my $request = substr $client->{buffer}, 0, $length + 1, '';
 			return 0 if $type eq 'X';
 			# what belongs to a request that ends with Sync is no request
 			next unless $type =~ /[QSHp]/;
@@ -175,7 +179,8 @@ sub _answer
 			$step = $#$answers if $step > $#$answers && $scene->{again};
 			if ($step <= $#$answers)
 			{
-				_send($client, $answers->[$step]);
+				my $answer = $answers->[$step];
+				_send($client, ref $answer ? $answer->($request) : $answer);
 			}
 		}
 		my $scene = $client->{scene};

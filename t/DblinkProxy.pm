@@ -34,7 +34,7 @@ use Socket qw(AF_UNIX IPPROTO_TCP PF_UNSPEC SOCK_STREAM SOL_SOCKET SO_LINGER TCP
 use Time::HiRes qw(time);
 use DblinkTest;
 
-our @EXPORT = qw(striking_proxy unsound settled module_env amount);
+our @EXPORT = qw(striking_proxy unsound open_objects settled module_env amount);
 
 # ---- what must hold after every fault -------------------------------------
 
@@ -75,7 +75,22 @@ sub unsound
 	my $fds;
 	poll_until(sub { $fds = local_fds($s); $fds <= $sockets }, SLOW);
 	push @wrong, "$fds sockets, not $sockets" if $fds != $sockets;
-	return @wrong;
+	return @wrong, open_objects($s);
+}
+
+# What the library still has open in a session that has no connection, if it was
+# built to count that (script/faults); nothing if all is well.
+sub open_objects
+{
+	my $s = shift;
+	my ($open, $r);
+	poll_until(sub {
+		$r = $s->run("SELECT current_setting('dblink.open_objects', true)", SLOW);
+		$open = $r->{out};
+		return $r->{errors} || $r->{hung} || $open !~ /[1-9]/;
+	}, SLOW);
+	return "objects are not counted: $r->{err}" if $ENV{DBLINK_COUNTED} && $open !~ /0/;
+	return $open =~ /[1-9]/ ? "open objects: $open" : ();
 }
 
 # The server ends up without sessions of this application; else says so.
