@@ -331,7 +331,39 @@ sub check_links
 	return;
 }
 
+# ---- completeness ------------------------------------------------------
+
+# doc/functions.md has the signature of each function as the catalog has it,
+# and doc/settings.md names each setting.
+sub check_completeness
+{
+	my $s = session($local, db => 'demo_template');
+	my $functions = $s->run("SELECT format('%s -> %s', p.oid::regprocedure, CASE WHEN proargnames IS NULL"
+		  . " THEN pg_get_function_result(p.oid) ELSE 'TABLE' END) FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid"
+		  . " AND d.classid = 'pg_proc'::regclass AND d.deptype = 'e'")->{out};
+	my $settings = $s->run("SELECT dblink_get_connections(); SELECT name FROM pg_settings WHERE name LIKE 'dblink.%'")->{out};
+	my @documented;
+
+	$s->quit;
+	foreach my $line (split /^/, slurp_file('doc/functions.md'))
+	{
+		next unless $line =~ /^    (\w+)\((.*?)\) → (.*)$/;
+		my ($name, $arguments, $result) = ($1, $2, $3);
+		my @types = map { /(\S+)$/ ? $1 : () } split /, /, $arguments;
+		$result =~ s/^setof \(.*/TABLE/;
+		$result =~ s/^setof (\w+).*/SETOF $1/;
+		push @documented, sprintf '%s(%s) -> %s', $name, join(',', @types), $result;
+	}
+	s/\bint\b/integer/g foreach @documented;
+	is(join("\n", sort @documented), join("\n", sort split /\n/, $functions), 'doc/functions.md has all functions');
+
+	my $page = slurp_file('doc/settings.md');
+	is(join(' ', grep { $page !~ /`\Q$_\E`/ } grep { /\S/ } split /\n/, $settings), '', 'doc/settings.md has all settings');
+	return;
+}
+
 make_templates();
+check_completeness();
 foreach my $page (@pages)
 {
 	run_page($page);
