@@ -338,9 +338,10 @@ sub check_links
 sub check_completeness
 {
 	my $s = session($local, db => 'demo_template');
-	my $functions = $s->run("SELECT format('%s -> %s', p.oid::regprocedure, CASE WHEN proargnames IS NULL"
+	my $functions = $s->run("SELECT format('%s -> %s', p.oid::regprocedure, CASE WHEN proallargtypes IS NULL"
 		  . " THEN pg_get_function_result(p.oid) ELSE 'TABLE' END) FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid"
-		  . " AND d.classid = 'pg_proc'::regclass AND d.deptype = 'e'")->{out};
+		  . " AND d.classid = 'pg_proc'::regclass AND d.deptype = 'e' JOIN pg_extension e ON e.oid = d.refobjid"
+		  . " AND e.extname = 'dblink'")->{out};
 	my $settings = $s->run("SELECT dblink_get_connections(); SELECT name FROM pg_settings WHERE name LIKE 'dblink.%'")->{out};
 	my @documented;
 
