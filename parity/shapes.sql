@@ -171,7 +171,7 @@ FETCH 2 FROM h;
 FETCH PRIOR FROM h;
 CLOSE h;
 BEGIN;
-DECLARE k CURSOR FOR SELECT * FROM dblink('c', 'SELECT 1/(3-g) FROM generate_series(1, 5) g') AS t(a int);
+DECLARE k CURSOR FOR SELECT * FROM dblink('c', 'SELECT 1/(3000-g) FROM generate_series(1, 5000) g') AS t(a int);
 -- @fetch-before-later-error
 FETCH 1 FROM k;
 ROLLBACK;

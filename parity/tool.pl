@@ -136,11 +136,12 @@ sub answers
 	return %answer;
 }
 
-# The lists of differences: one that always holds and, where even the corpus's
-# connections back to the same server stream, one more, which goes before it.
-my @lists = ("$here/differences");
-push @lists, "$here/differences.always"
-  if ($ENV{DBLINK_STREAMING} || '') eq 'always';
+# The lists of differences: one that always holds; for each major from which on
+# something differs, one more; and, where even the corpus's connections back to
+# the same server stream, one more. A later one goes before an earlier one.
+my @lists = grep { -e } "$here/differences",
+  map({ "$here/differences.$_" } 16 .. ($ENV{PG_MAJOR} || 15)),
+  ($ENV{DBLINK_STREAMING} || '') eq 'always' ? "$here/differences.always" : ();
 
 # read_differences: the listed keys, each with its reason.
 sub read_differences

@@ -88,7 +88,7 @@ SELECT * FROM dblink('c', 'SELECT 70000') AS t(a int2);
 -- @bad-bool
 SELECT * FROM dblink('c', 'SELECT 2') AS t(a bool);
 -- @bad-date
-SELECT * FROM dblink('c', 'SELECT ''2020-13-01''') AS t(a date);
+SELECT * FROM dblink('c', 'SELECT ''2020-02-30''') AS t(a date);
 -- @bad-json
 SELECT * FROM dblink('c', 'SELECT ''{bad''') AS t(a json);
 -- @bad-array

@@ -114,7 +114,9 @@ remote_quiet($remote, $app, 'no session is left on the remote');
 			state => '08001',
 			message => 'could not establish connection',
 			detail => 'There are too many open files on the local server.',
-			hint => 'Raise the server\'s max_files_per_process and/or "ulimit -n" limits.'
+			hint => 'Raise the server\'s '
+			  . ($local->pg_version >= 17 ? '"max_files_per_process"' : 'max_files_per_process')
+			  . ' and/or "ulimit -n" limits.'
 		},
 		'then there are too many open files');
 	fails_with($s, "SELECT * FROM dblink($to_remote, 'SELECT 1') AS t(x int)",

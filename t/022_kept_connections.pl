@@ -160,7 +160,8 @@ subtest 'closed if it is not in order' => sub {
 	like(pid_by($s, $to_remote), qr/^\d+$/, 'a new one comes, without an error');
 	$pid = pid_by($s, $to_remote);
 	unwatch($remote);
-	$remote->restart('immediate');
+	$remote->stop('immediate');
+	$remote->start;
 	like(pid_by($s, $to_remote), qr/^\d+$/, 'so after a restart of the remote');
 	healthy($s, 'the session lives');
 	$s->quit;
