@@ -1,0 +1,17 @@
+# Python: psycopg 2 and 3 call our functions.
+#
+# packages: python3 python3-psycopg2=/usr/lib/python3/dist-packages/psycopg2/__init__.py python3-psycopg=/usr/lib/python3/dist-packages/psycopg/__init__.py
+
+use strict;
+use warnings;
+use Test::More;
+use PostgreSQL::Test::Utils;
+use DblinkTest;
+use Counterpart;
+
+my ($local, $remote) = make_pair();
+$ENV{PYTHONPATH} = '/usr/lib/python3/dist-packages';
+$ENV{REMOTE} = conninfo($remote);
+$ENV{LOCAL} = 'host=' . $local->host . ' port=' . $local->port . ' dbname=postgres';
+client_checks(30, '/usr/bin/python3', 'counterparts/drivers.py');
+done_testing();
