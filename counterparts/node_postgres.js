@@ -1,0 +1,98 @@
+// node-postgres on a database with our dblink. The address is in the usual
+// variables; REMOTE is a connection string. Prints "ok - what" for each check.
+
+const { Client, Pool } = require('pg');
+const Cursor = require('pg-cursor');
+
+const remote = process.env.REMOTE;
+
+function check(name, got, wanted) {
+	const same = JSON.stringify(got) === JSON.stringify(wanted);
+	console.log((same ? 'ok - ' : 'not ok - ') + name);
+	if (!same)
+		console.log('   got:', JSON.stringify(got), 'wanted:', JSON.stringify(wanted));
+}
+
+// SQLSTATE of the error that a promise ends with.
+async function errorOf(promise) {
+	try {
+		await promise;
+	} catch (e) {
+		return e.code;
+	}
+	return null;
+}
+
+async function main() {
+	const client = new Client();
+	await client.connect();
+	const rows = async (sql, values) => (await client.query({ text: sql, values, rowMode: 'array' })).rows;
+
+	check('connect', await rows("SELECT dblink_connect('c', $1)", [remote]), [['OK']]);
+	check('simple protocol', await rows("SELECT * FROM dblink('c', 'SELECT 1, ''x''') AS t(i int, x text)"), [[1, 'x']]);
+	check('parameters', await rows("SELECT * FROM dblink('c', $1) AS t(i int, x text) WHERE i < $2", ["SELECT i, 'it''s' FROM generate_series(1, 9) i", 3]),
+		[[1, "it's"], [2, "it's"]]);
+	const many = [];
+	for (let i = 0; i < 12; i++) {
+		const r = await client.query({ name: 'prepared', text: "SELECT i FROM dblink('c', 'SELECT i FROM generate_series(1, 3) i') AS t(i int) WHERE i = $1", values: [i % 3 + 1] });
+		many.push(r.rows[0].i);
+	}
+	check('prepared, 12 times', many, [1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3]);
+	check('several statements', (await client.query("SELECT 1 AS a; SELECT x FROM dblink('c', 'SELECT 2') AS t(x int)")).map(r => r.rows), [[{ a: 1 }], [{ x: 2 }]]);
+	check('SQLSTATE', await errorOf(client.query("SELECT * FROM dblink('c', 'SELECT 1/0') AS t(i int)")), '22012');
+	const e = await client.query("SELECT dblink_exec('c', 'SELECT nothing')").catch(e => e);
+	check('fields of an error', [e.code, e.message, e.where], ['42703', 'column "nothing" does not exist', 'while executing command on dblink connection named "c"']);
+
+	// a portal that is read in parts; one client does nothing else meanwhile
+	await client.query('BEGIN');
+	const cursor = client.query(new Cursor("SELECT i FROM dblink('c', 'SELECT i FROM generate_series(1, 1000) i') AS t(i int)"));
+	const first = await cursor.read(10);
+	const rest = await cursor.read(5000);
+	check('all rows of a portal', [first.length, rest.length, rest[989].i], [10, 990, 1000]);
+	await cursor.close();
+	const early = client.query(new Cursor("SELECT i FROM dblink('c', 'SELECT i FROM generate_series(1, 100000) i') AS t(i int)"));
+	await early.read(5);
+	await early.close();
+	check('closed early, the connection is usable', await rows("SELECT x FROM dblink('c', 'SELECT 5') AS t(x int)"), [[5]]);
+
+	// savepoints
+	await client.query('SAVEPOINT one');
+	check('an error after a savepoint', await errorOf(client.query("SELECT * FROM dblink('c', 'SELECT 1/0') AS t(i int)")), '22012');
+	await client.query('ROLLBACK TO SAVEPOINT one');
+	check('after ROLLBACK TO', await rows("SELECT x FROM dblink('c', 'SELECT 6') AS t(x int)"), [[6]]);
+	await client.query('COMMIT');
+
+	// the queue of a client: all at once, done one after another
+	const queued = await Promise.all([1, 2, 3, 4].map(i => rows('SELECT * FROM dblink($1, $2) AS t(i int)', ['c', 'SELECT ' + i])));
+	check('queued queries', queued, [[[1]], [[2]], [[3]], [[4]]]);
+
+	// asynchronous over there, for as long as the event loop does other things
+	await rows("SELECT dblink_send_query('c', 'SELECT 7')");
+	while ((await rows("SELECT dblink_is_busy('c')"))[0][0] === 1)
+		await new Promise(resolve => setTimeout(resolve, 10));
+	check('asynchronous', await rows("SELECT * FROM dblink_get_result('c') AS t(i int)"), [[7]]);
+	await rows("SELECT * FROM dblink_get_result('c') AS t(i int)");
+
+	// statement_timeout of the driver
+	const slow = new Client({ statement_timeout: 500 });
+	await slow.connect();
+	const started = Date.now();
+	check('statement_timeout', await errorOf(slow.query("SELECT * FROM dblink($1, 'SELECT pg_sleep(130)') AS t(x text)", [remote])), '57014');
+	check('at once', Date.now() - started < 8000, true);
+	await slow.end();
+
+	// a pool: named connections belong to the client that made them
+	const pool = new Pool({ max: 2 });
+	const [one, two] = [await pool.connect(), await pool.connect()];
+	await one.query("SELECT dblink_connect('mine', $1)", [remote]);
+	check('a pool: no connection of another client', await errorOf(two.query("SELECT dblink_exec('mine', 'SELECT 1')")), '08001');
+	one.release();
+	two.release();
+	await pool.end();
+	await client.end();
+}
+
+main().catch(e => {
+	console.log(e);
+	process.exit(1);
+});
