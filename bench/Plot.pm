@@ -99,6 +99,7 @@ sub plot_growth
 			push @series, [ $id, $how, @points ];
 		}
 	}
+	return if !@series;
 	open my $data, '>', "$out/growth.dat" or die "run.pl: growth.dat: $!\n";
 	for (@series)
 	{
