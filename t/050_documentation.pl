@@ -147,10 +147,11 @@ sub globalize
 	my $text = shift;
 	my ($local_port, $remote_port) = ($local->port, $remote->port);
 
-	$text =~ s/\b(?:$local_port|$remote_port)\b/5432/g;
-	$text =~ s/ hostaddr=[\d.,]+//g;
+	$text =~ s/server at "127\.0\.0\.1", port $local_port/server at "localhost" (127.0.0.1), port $local_port/g;
 	$text =~ s/server at "127\.0\.0\.1"/server at "db.example.com" (192.0.2.7)/g;
 	$text =~ s/for host "127\.0\.0\.1"/for host "192.0.2.20"/g;
+	$text =~ s/\b(?:$local_port|$remote_port)\b/5432/g;
+	$text =~ s/ hostaddr=[\d.,]+//g;
 	$text =~ s/[ \t]+$//mg;
 	return $text;
 }
