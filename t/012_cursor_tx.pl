@@ -120,6 +120,16 @@ foreach my $conn ("'c', ", '')
 		'fetch and close after it was rolled back');
 	state_is('idle', 'end the remote one');
 
+	# a cancelled statement brings the remote transaction to nothing: a WARNING says so
+	rows_are($s, "SELECT dblink_open(${conn}'one', 'SELECT 1')", 'OK', 'open again');
+	$s->run("SET statement_timeout = '200ms'");
+	my $r = $s->run("SELECT dblink_exec(${conn}'DO ''BEGIN PERFORM pg_sleep(60); END''')");
+	$s->run('RESET statement_timeout');
+	my @warnings = grep { $_->{message} =~ /^remote transaction on .* was aborted$/ } @{ $r->{messages} };
+	is(scalar(@warnings), 1, 'a statement that was cancelled in it: one WARNING');
+	state_is($failed_xact, 'and the transaction has failed');
+	rows_are($s, "SELECT dblink_exec(${conn}'ROLLBACK')", 'ROLLBACK', 'rolled back by hand');
+
 	# a connection that ends takes its transaction along
 	rows_are($s, "SELECT dblink_open(${conn}'one', 'SELECT 1'); SELECT dblink_disconnect("
 		  . ($conn ? "'c'" : '') . ')', "OK\nOK", 'disconnecting with an open cursor');

@@ -57,6 +57,15 @@ subtest 'off by default' => sub {
 	$s->quit;
 };
 
+subtest 'switched off again' => sub {
+	my $s = keeping(2);
+	like(pid_by($s, $to_remote), qr/^\d+$/, 'a call that is kept');
+	# it is closed at the end of the transaction, not only when the next call comes
+	no_error($s, 'SET dblink.keep_connections = 0', 'none may be kept any more');
+	remote_quiet($remote, $kept, 'and none is');
+	$s->quit;
+};
+
 subtest 'used again' => sub {
 	my $s = keeping(2);
 	my $pid = pid_by($s, $to_remote);
