@@ -117,7 +117,19 @@ dbl_wait_event(DblinkWait wait)
 #endif
 }
 
-/* DETAIL of "could not establish connection" when no descriptor is left. */
+/*
+ * COMPAT: is a new connection's name looked at before its connection string?
+ * So it is since 17.
+ */
+#define DBLINK_NAME_FIRST	(PG_VERSION_NUM >= 170000)
+
+/*
+ * COMPAT: is a connect_timeout that is no number an error?  Since 16 it is
+ * as none.
+ */
+#define DBLINK_STRICT_TIMEOUT	(PG_VERSION_NUM < 160000)
+
+/* HINT of "could not establish connection" when no descriptor is left. */
 #if PG_VERSION_NUM >= 170000
 #define DBLINK_FD_HINT \
 	"Raise the server's \"max_files_per_process\" and/or \"ulimit -n\" limits."

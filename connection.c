@@ -199,7 +199,8 @@ dbl_conn_get_or_open(const char *name_or_source)
  * The order is the one that users know.  What a server's owner and the user's
  * privileges decide comes before anything that depends on the string, and all
  * of it before a socket is opened.  Throws 42704 and 42501 (server), 2F003,
- * 55006, 08001, 42501 (option), 42710; then what connecting throws.
+ * 55006, 08001, 42501 (option), 42710 (since 17 before the string is read); then
+ * what connecting throws.
  */
 void
 dbl_conn_open(const char *name, const char *source)
@@ -210,11 +211,13 @@ dbl_conn_open(const char *name, const char *source)
 
 	dbl_sec_password_given_check(conninfo);
 	replaced = name == NULL ? dbl_conn_find(NULL) : NULL;
-	dbl_sec_options_check(conninfo);
 
 	conn = conn_new(name ? DBLINK_NAMED : DBLINK_UNNAMED);
+	if (name != NULL && DBLINK_NAME_FIRST)
+		register_name(conn, name);
+	dbl_sec_options_check(conninfo);
 	dbl_est_reserve_fd(conn);
-	if (name != NULL)
+	if (name != NULL && !DBLINK_NAME_FIRST)
 		register_name(conn, name);
 	conn_connect(conn, conninfo);
 

@@ -208,8 +208,8 @@ append_problem(StringInfo buf, PGconn *pgconn, const char *problem)
 }
 
 /*
- * How long an address may take, in milliseconds; -1 for no limit.  Throws
- * 08001 if connect_timeout is not a number.  As in libpq, one second is too
+ * How long an address may take, in milliseconds; -1 for no limit.  Before 16,
+ * throws 08001 if connect_timeout is not a number.  As in libpq, one second is too
  * short to be meant.
  */
 static long
@@ -227,7 +227,8 @@ connect_timeout(PGconn *pgconn, const PQconninfoOption *options)
 	seconds = strtol(value, &end, 10);
 	valid = errno == 0 && end != value && seconds == (int) seconds;
 	end += strspn(end, " \t\n\r\f\v");
-	if (!valid || *end != '\0')
+	valid = valid && *end == '\0';
+	if (!valid && DBLINK_STRICT_TIMEOUT)
 	{
 		StringInfoData buf;
 
@@ -237,7 +238,7 @@ connect_timeout(PGconn *pgconn, const PQconninfoOption *options)
 								value, "connect_timeout"));
 		dbl_err_not_connected(buf.data);
 	}
-	if (seconds <= 0)
+	if (!valid || seconds <= 0)
 		return -1;
 	return Max(seconds, 2) * 1000;
 }

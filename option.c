@@ -212,14 +212,16 @@ wiped_string_close(void *arg)
  * May the option stand in objects of this system catalog?
  *
  * The encoding is the database's own and not to be chosen; debug options are
- * nobody's.  The user and what libpq marks as secret ("*") belong to user
+ * nobody's, nor are those of OAuth, for which somebody would have to log in by a
+ * browser.  The user and what libpq marks as secret ("*") belong to user
  * mappings, all else to servers.
  */
 static bool
 is_option_of(const PQconninfoOption *option, Oid catalog)
 {
 	if (strchr(option->dispchar, 'D') != NULL ||
-		strcmp(option->keyword, "client_encoding") == 0)
+		strcmp(option->keyword, "client_encoding") == 0 ||
+		strncmp(option->keyword, "oauth_", strlen("oauth_")) == 0)
 		return false;
 
 	if (strchr(option->dispchar, '*') != NULL ||

@@ -273,6 +273,7 @@ SELECT dblink_build_sql_delete('p1', '0', 1, '{9,z}');
 SELECT dblink_build_sql_delete('"S 1"."T""x"', '1', 1, '{2}');
 SELECT * FROM dblink_get_pkey('"S 1"."T""x"');
 SELECT dblink_build_sql_delete('v1', '1', 1, '{2}');
+-- @index-of-another
 SELECT dblink_build_sql_delete('ix1', '1', 1, '{2}');
 SELECT dblink_build_sql_delete('pg_authid', '1', 1, '{2}');
 SELECT dblink_build_sql_delete('nosuch', '1', 1, '{2}');
