@@ -342,7 +342,7 @@ extern DblinkDecoder *dbl_dec_begin(DblinkConn *conn, PGresult *res,
 									TupleDesc tupdesc);
 extern void dbl_dec_end(DblinkDecoder *decoder);
 extern void dbl_dec_row(DblinkDecoder *decoder, DblinkConn *conn,
-						const DblinkValue *row, Datum **values, bool **nulls);
+						const DblinkValue *row, Datum *values, bool *nulls);
 extern int	dbl_dec_mimic(DblinkDecoder *decoder);
 extern void dbl_dec_mimic_end(int guc_level);
 
@@ -365,7 +365,7 @@ extern void dbl_spool_end(DblinkSpool *spool);
 /* stream.c */
 extern DblinkStream *dbl_stream_begin(const DblinkQuery *query,
 									  TupleDesc tupdesc);
-extern bool dbl_stream_next(DblinkStream *stream, Datum **values, bool **nulls);
+extern bool dbl_stream_next(DblinkStream *stream, Datum *values, bool *nulls);
 extern void dbl_stream_read_ahead(DblinkStream *stream);
 extern void dbl_stream_drain(DblinkStream *stream);
 extern void dbl_stream_warn(DblinkStream *stream);

@@ -63,10 +63,8 @@ typedef struct Styles
 struct DblinkDecoder
 {
 	TupleDesc	tupdesc;
-	DecoderColumn *columns;		/* natts of them, as the two that follow */
-	Datum	   *values;
-	bool	   *nulls;
-	MemoryContext row_context;	/* of what values point to */
+	DecoderColumn *columns;		/* natts of them */
+	MemoryContext row_context;	/* of what the row's Datums point to */
 	const char *styles[2];		/* the remote's DateStyle and IntervalStyle,
 								 * NULL where no conversion depends on them */
 	Styles		compared;		/* our styles when they were compared with */
@@ -314,8 +312,6 @@ dbl_dec_begin(DblinkConn *conn, PGresult *res, TupleDesc tupdesc)
 	decoder = palloc0(sizeof(DblinkDecoder));
 	decoder->tupdesc = tupdesc;
 	decoder->columns = palloc0(tupdesc->natts * sizeof(DecoderColumn));
-	decoder->values = palloc0(tupdesc->natts * sizeof(Datum));
-	decoder->nulls = palloc0(tupdesc->natts * sizeof(bool));
 	decoder->row_context = AllocSetContextCreate(CurrentMemoryContext,
 												 "dblink row",
 												 ALLOCSET_DEFAULT_SIZES);
@@ -525,14 +521,15 @@ decode_value(DblinkDecoder *decoder, DecoderColumn *column,
 }
 
 /*
- * Convert a row.  *values and *nulls are valid until the next row.
+ * Convert a row into values[] and nulls[], which have an element for each column.
+ * What they point to is valid until the next row.
  *
  * The connection that it came from, if that is still in use for it, may not be
  * used meanwhile by a type's input function or a domain's check.
  */
 void
 dbl_dec_row(DblinkDecoder *decoder, DblinkConn *conn, const DblinkValue *row,
-			Datum **values, bool **nulls)
+			Datum *values, bool *nulls)
 {
 	ErrorContextCallback context;
 	MemoryContext caller_context;
@@ -554,17 +551,15 @@ dbl_dec_row(DblinkDecoder *decoder, DblinkConn *conn, const DblinkValue *row,
 		DecoderColumn *column = &decoder->columns[decoder->column];
 
 		if (column->dropped)
-			decoder->nulls[decoder->column] = true;
+			nulls[decoder->column] = true;
 		else
-			decoder->values[decoder->column] =
+			values[decoder->column] =
 				decode_value(decoder, column, &row[decoder->column],
-							 &decoder->nulls[decoder->column]);
+							 &nulls[decoder->column]);
 	}
 
 	if (conn != NULL)
 		conn->converting = false;
 	error_context_stack = context.previous;
 	MemoryContextSwitchTo(caller_context);
-	*values = decoder->values;
-	*nulls = decoder->nulls;
 }

@@ -31,6 +31,8 @@ typedef struct Sink
 	DblinkDecoder *decoder;		/* of the current result, or NULL */
 	int			guc_level;		/* nest level of the remote's styles, or -1 */
 	DblinkValue *row;			/* the current row, as it came */
+	Datum	   *values;			/* and converted */
+	bool	   *nulls;
 } Sink;
 
 static bool are_types_equal(PGresult *description, TupleDesc tupdesc);
@@ -222,6 +224,8 @@ sink_begin_rows(Sink *sink, PGresult *res)
 	sink->decoder = dbl_dec_begin(sink->query->conn, res, sink->tupdesc);
 	sink->guc_level = dbl_dec_mimic(sink->decoder);
 	sink->row = palloc(sizeof(DblinkValue) * sink->tupdesc->natts);
+	sink->values = palloc0(sizeof(Datum) * sink->tupdesc->natts);
+	sink->nulls = palloc0(sizeof(bool) * sink->tupdesc->natts);
 	sink_clear(sink);
 }
 
@@ -239,12 +243,11 @@ sink_rows(Sink *sink, PGresult *res)
 
 	for (row = 0; row < nrows; row++)
 	{
-		Datum	   *values;
-		bool	   *nulls;
-
 		dbl_row_values(res, row, sink->row, sink->tupdesc->natts);
-		dbl_dec_row(sink->decoder, sink->query->conn, sink->row, &values, &nulls);
-		tuplestore_putvalues(sink->store, sink->tupdesc, values, nulls);
+		dbl_dec_row(sink->decoder, sink->query->conn, sink->row,
+					sink->values, sink->nulls);
+		tuplestore_putvalues(sink->store, sink->tupdesc,
+							 sink->values, sink->nulls);
 	}
 }
 

@@ -491,26 +491,21 @@ read_kept(DblinkScanState *state, bool forward, TupleTableSlot *slot)
 }
 
 /*
- * The next row of the stream.  Gives false at its end.
+ * The next row of the stream, into an empty virtual slot.  Gives false at its end.
  */
 static bool
 read_stream(DblinkScanState *state, TupleTableSlot *slot)
 {
-	int			natts = slot->tts_tupleDescriptor->natts;
-	Datum	   *values;
-	bool	   *nulls;
-
 	if (state->stream == NULL)
 		return false;
-	if (!dbl_stream_next(state->stream, &values, &nulls))
+	if (!dbl_stream_next(state->stream, slot->tts_values, slot->tts_isnull))
 	{
 		finish_stream(state);
 		return false;
 	}
 	if (state->kept != NULL)
-		tuplestore_putvalues(state->kept, slot->tts_tupleDescriptor, values, nulls);
-	memcpy(slot->tts_values, values, natts * sizeof(Datum));
-	memcpy(slot->tts_isnull, nulls, natts * sizeof(bool));
+		tuplestore_putvalues(state->kept, slot->tts_tupleDescriptor,
+							 slot->tts_values, slot->tts_isnull);
 	return true;
 }
 

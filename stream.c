@@ -415,13 +415,14 @@ next_raw(DblinkStream *stream)
 }
 
 /*
- * The next row, converted: *values and *nulls are valid until the next call.
- * Gives false at the end.
+ * The next row, converted into values[] and nulls[], which have an element for
+ * each column.  What they point to is valid until the next call.  Gives false at
+ * the end.
  *
  * Throws the remote's error, what next_part() throws, and what conversions throw.
  */
 bool
-dbl_stream_next(DblinkStream *stream, Datum **values, bool **nulls)
+dbl_stream_next(DblinkStream *stream, Datum *values, bool *nulls)
 {
 	const DblinkValue *row;
 	int			level;
