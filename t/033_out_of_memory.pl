@@ -2,10 +2,12 @@
 # connecting, querying, meeting errors, cancelling and disconnecting fails once,
 # alone and together with those after it.  The statement ends with an error or
 # succeeds; the session lives; no name is half registered; nothing is left.
-# DBLINK_OOM=full takes every allocation, the quick run one in a few.
+# DBLINK_OOM=full takes every allocation, the quick run one in a few, and
+# DBLINK_OOM=325,1 the 325th only, 1 of them.
 #
 # Also the other bounds on memory: work_mem, temp_file_limit, the size of the
-# address space, and values that are larger than any.
+# address space; and, with DBLINK_OOM=full or DBLINK_OOM=huge, values near and
+# beyond the size that any value can have.
 
 use strict;
 use warnings;
@@ -13,6 +15,7 @@ use Test::More;
 use Time::HiRes qw(time);
 use PostgreSQL::Test::Utils;
 use DblinkTest;
+use DblinkWire;
 use DblinkProxy;
 
 my $full = ($ENV{DBLINK_OOM} || '') eq 'full';
@@ -74,6 +77,8 @@ my @dialogue = (
 	[ "SET dblink.keep_connections = 1; SELECT x FROM dblink($target, 'SELECT 5') AS t(x int); SET dblink.keep_connections = 0", qr/^5$/ ],
 	[ "SELECT dblink_disconnect('m')", qr/^OK$/ ],
 	[ "SELECT count(*) FROM dblink($target, 'SELECT 6') AS t(x int)", qr/^1$/ ]);
+my $described = (grep { $dialogue[$_][0] =~ /binary/ } 0 .. $#dialogue)[0];
+my $waited = 0;
 my $script = join '', map { "\\echo <$_>\n$dialogue[$_][0];\n" } 0 .. $#dialogue;
 my @bad;
 
@@ -102,7 +107,14 @@ sub dialogue_with
 		push @wrong, "at $at nothing was said: $r->{err}" if $at == 0 && $r->{errors} != 1;
 		# libpq takes a lack of memory for a message of which the rest has not come,
 		# and waits; what lasts must be ended by whoever waits, and can be
-		push @wrong, 'timed out' if $r->{err} =~ /statement timeout/ && $many < 100;
+		# One place has it with a single failure: libpq 15 forgets that the pipeline of
+		# a statement's description has ended, if it can't allocate the result that
+		# says so.  What waits there ends by the timeout, and the connection with it.
+		if ($r->{err} =~ /statement timeout/ && $many < 100)
+		{
+			$waited++;
+			push @wrong, 'timed out' unless $answers[$described] eq "" && $r->{err} =~ /57014: canceling statement due to statement timeout\n.*\nWARNING:  08006: dblink connection "m" was closed/;
+		}
 		# anything that is not one of these SQLSTATEs is not an answer to this
 		my %states = map { $_->{state} => 1 } grep { $_->{severity} ne 'WARNING' } @{ $r->{messages} };
 		delete @states{qw(00000 08000 08001 08003 08006 22012 53200 57014 XX000 25P02 34000 42P03 42710 HV00J)};
@@ -120,8 +132,16 @@ is(join('; ', @wrong), '', "the dialogue goes through, $total allocations are co
 cmp_ok($total, '>', 200, 'the preload counts');
 
 my ($failed, $begun) = (0, time);
-foreach my $many (1, 3, 1000)
+my @one = ($ENV{DBLINK_OOM} || '') =~ /^(\d+),(\d+)$/;
+if (@one)
 {
+	my (undef, $r, @wrong) = dialogue_with(@one, $sockets);
+	diag "allocation $one[0], $one[1] of them: ", join('; ', @wrong), "\n$r->{err}";
+	push @bad, @wrong;
+}
+foreach my $many (@one ? () : (1, 3, 1000))
+{
+	last if ($ENV{DBLINK_OOM} || '') eq 'huge';
 	my $step = $full ? 1 : $many == 1 ? 11 : 61;
 	for (my $at = 1 + int rand $step; $at <= $total && @bad < 10; $at += $step)
 	{
@@ -153,10 +173,66 @@ fails_with($s, "SELECT count(*) FROM dblink('m', 'SELECT g, repeat(''x'', 200) F
 rows_are($s, "SELECT x FROM dblink('m', 'SELECT 1') AS t(x int)", '1', 'and the connection is usable');
 $s->run('RESET temp_file_limit; RESET work_mem; RESET dblink.streaming');
 
-# a value that no datum can hold: bytea of 600 MB would be 1.2 GB of text, which
-# the remote refuses; should be a clean error
-fails_with($s, "SELECT length(x) FROM dblink('m', 'SELECT convert_to(repeat(''x'', 600000000), ''UTF8'')') AS t(x bytea)",
-	{ state => qr/^(54000|53200|XX000)$/ }, 'a value of more than 1 GB is refused') if $full;
+# values near and beyond what a datum can hold: should be right, or a clean error
+# that says so, and the connection usable or reported as lost
+huge_values() if $full || ($ENV{DBLINK_OOM} || '') eq 'huge';
+
+sub huge_values
+{
+	$s->run('SET statement_timeout = 0');
+	# of 600 MB, so that the text of it would be 1.2 GB: the remote refuses it in
+	# text, and can send it in binary
+	# of 1 GB less 124 bytes: a datum, but no row of a tuplestore, says the server
+	my %sent = (
+		"SELECT convert_to(repeat(''x'', 600000000), ''UTF8'')" => [ 'bytea', 600000000 ],
+		"SELECT repeat(''x'', 1073741700)" => [ 'text', 1073741700 ]);
+	foreach my $way ([qw(off text true)], [qw(off text false)], [qw(always text true)], [qw(off binary true)], [qw(always binary true)])
+	{
+		my ($streaming, $format, $fail) = @$way;
+		$s->run("SET dblink.streaming = $streaming; SET dblink.result_format = $format");
+		foreach my $sql (sort keys %sent)
+		{
+			my ($type, $length) = @{ $sent{$sql} };
+			huge("$type of $length bytes, streaming $streaming, $format, fail_on_error $fail", $length,
+				"SELECT coalesce(max(length(x)), 0) FROM dblink('m', '$sql', $fail) AS t(x $type)");
+		}
+	}
+	$s->run('RESET dblink.result_format');
+
+	# from a server that says 1.1 GB, and sends them
+	my $length = 1_100_000_000;
+	foreach my $streaming (qw(off always))
+	{
+		my $fake = start_fake(auth_ok(), sub {
+			my $client = shift;
+			print $client row_description(['x']), 'D', pack('NnN', $length + 10, 1, $length);
+			my $piece = 'x' x 1_000_000;
+			print $client $piece foreach 1 .. $length / length $piece;
+			print $client command_complete('SELECT 1') . ready();
+			$client->flush;
+		}, 'wait');
+		$s->run("SELECT dblink_disconnect('m'); SET dblink.streaming = $streaming; SELECT dblink_connect('m', "
+			  . lit('host=127.0.0.1 dbname=x user=x password=x sslmode=disable gssencmode=disable port=' . $fake->port) . ')');
+		huge("a text of $length bytes, streaming $streaming", undef, "SELECT max(length(x)) FROM dblink('m', 'SELECT 1') AS t(x text)", 1);
+		$fake->stop;
+	}
+	$s->run("RESET dblink.streaming; SELECT dblink_connect('m', $target)");
+	return;
+}
+
+# One of them: $length is what would be right, undef if nothing would be.
+sub huge
+{
+	my ($name, $length, $sql, $leave) = @_;
+	my $r = $s->run($sql, 120);
+	my ($e) = grep { $_->{severity} =~ /^(?:ERROR|NOTICE)$/ } @{ $r->{messages} };
+	ok(!$r->{hung} && !$r->{gone} && ($e ? "$e->{state} $e->{message}" =~ /^(?:54000|53200) .|^XX000 invalid memory alloc request size \d+$/ : defined $length && $r->{out} eq $length),
+		"$name: " . ($e ? "$e->{state} $e->{message}" : $r->{out})) or diag substr "$r->{out} $r->{err}", 0, 500;
+	return if $leave;
+	$r = $s->run("SELECT x FROM dblink('m', 'SELECT 1') AS t(x int)");
+	ok($r->{out} eq '1', "$name: then the connection is usable") or diag "$r->{out} $r->{err}";
+	return;
+}
 
 # a small address space: should be 53200 or 08006, and the connection usable or
 # reported as lost
@@ -179,6 +255,7 @@ SKIP:
 rows_are($s, "SELECT x FROM dblink('m', 'SELECT 1') AS t(x int)", '1', 'the session works');
 is(join('; ', unsound($s, $sockets)), '', 'and nothing is left');
 
-diag "SUMMARY allocations failed: $failed of $total, wrong: " . @bad;
+cmp_ok($waited, '<=', 6, "$waited of them wait for a timeout");
+diag "SUMMARY allocations failed: $failed ($total there are, alone and with those after), wrong: " . @bad . ", ended by a timeout within libpq: $waited";
 $s->quit;
 done_testing();
