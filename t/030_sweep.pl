@@ -157,10 +157,12 @@ sub strike
 		{
 			my ($tag, undef, $allowed) = @$step;
 			my $answer = $answers->{$tag};
+			# what became of a cancel request is told by the function's own answer
+			my $told = $troubled || $tag eq 'cancel';
 			next if defined $answer && $answer eq $clean->{answers}{$tag};
 			push @wrong, "$tag gave nothing" unless defined $answer;
-			push @wrong, "$tag gave \"$answer\"" . ($troubled ? '' : ' without any message')
-			  unless defined $answer && $troubled && ($answer eq '' || $answer =~ $allowed);
+			push @wrong, "$tag gave \"$answer\"" . ($told ? '' : ' without any message')
+			  unless defined $answer && $told && ($answer eq '' || $answer =~ $allowed);
 		}
 		my @left = unsound($s, $sockets);
 		# A thread that makes a cancel request, where libpq needs one, can only be

@@ -33,6 +33,9 @@ sub target
 
 # ---- the battery ------------------------------------------------------------
 
+# Does libpq hand out rows in chunks?  Then a setting that is told among them
+# counts for those of its chunk that came before, too.
+my $in_chunks = $local->pg_version->major >= 17;
 my $rows = row_description(['x']) . data_row('1');
 my $end = command_complete('SELECT 1') . ready();
 my $one = $rows . $end;
@@ -135,7 +138,7 @@ my @battery = (
 	[ 'a DateStyle of 100 kB', { start => auth_ok(DateStyle => 'x' x 100_000), answers => [ row_description(['x']) . data_row('2024-01-01') . $end ] },
 		"SELECT * FROM dblink('h', 'SELECT 1', FAIL) AS t(x date)", qr/ERROR:  08001|ERROR:  22023|\A2024-01-01\z/ ],
 	[ 'a DateStyle that changes in mid-result', { answers => [ row_description(['x']) . data_row('01/02/2024') . parameter_status('DateStyle', 'German') . data_row('01.02.2024') . $end ] },
-		"SELECT * FROM dblink('h', 'SELECT 1', FAIL) AS t(x date)", qr/\A2024-01-02\n2024-01-02\z/ ],
+		"SELECT * FROM dblink('h', 'SELECT 1', FAIL) AS t(x date)", $in_chunks ? qr/\A2024-02-01\n2024-02-01\z/ : qr/\A2024-01-02\n2024-01-02\z/ ],
 	[ 'a server version of 99999999999', { start => auth_ok(server_version => '99999999999.9'), answers => [$one] }, $ask, $whole ],
 	[ 'no settings at all', { start => message('R', pack('N', 0)) . ready(), answers => [ $one, $one ] }, $ask, $whole ],
 	[ 'a setting without an end', { start => message('R', pack('N', 0)) . message('S', 'abc') . ready(), answers => [$one] }, $ask, qr/ERROR:  08001/ ],
