@@ -73,14 +73,16 @@ build_asan()
 # run_file NAME SECONDS: run t/NAME.pl, show where it is, and count it.
 run_file()
 {
-	local name=$1 pid status=0 pgxs dir=$FAULTS_DIR/$1 log=$SANDBOX/log/faults-$1.log line shown='' waited=0
+	local name=$1 pid status=0 pgxs dir=$FAULTS_DIR/$1 kind=faults log line shown='' waited=0
 
+	[[ ${#asan_env[@]} == 0 ]] || kind=asan
+	log=$SANDBOX/log/$kind-$1.log
 	pgxs=$(dirname "$("$FAULTS_BIN/pg_config" --pgxs)")/../..
 	say "t/$name"
 	as_user rm -rf "$dir"
 	as_user mkdir -p "$dir"
 	copy_sources "$dir/src"
-	logged "faults-$name" env -C "$dir/src" PATH="$FAULTS_BIN:$PATH" \
+	logged "$kind-$name" env -C "$dir/src" PATH="$FAULTS_BIN:$PATH" \
 		DBLINK_STOCK_BIN="$STOCK_BIN" "${asan_env[@]}" \
 		PERL5LIB="$pgxs/src/test/perl:$dir/src/t" \
 		PG_REGRESS="$pgxs/src/test/regress/pg_regress" \

@@ -171,8 +171,8 @@ remote_quiet($remote, $app, 'no session is left on the remote');
 # ---- memory of large results ------------------------------------------------
 
 # 300,000 rows of 8 columns, 60 MB as text; kept in memory as a result they are
-# about 200 MB.
-my $count = 300000;
+# about 200 MB.  DBLINK_LARGE_ROWS is another number.
+my $count = amount('DBLINK_LARGE_ROWS', 300000);
 query_value($remote, qq{CREATE TABLE wide AS SELECT g AS a, g * 2::bigint AS b, g / 3.0 AS c,
 	'2024-01-01'::timestamp + g * interval '1 minute' AS d, md5(g::text) AS e, repeat('x', 40) AS f,
 	g % 2 = 0 AS g, 'row ' || g AS h FROM generate_series(1, $count) g});
@@ -185,6 +185,10 @@ my %large = (
 		"SELECT count(*) FROM dblink_get_result('m') AS t($columns)" ],
 	'dblink_fetch' => [ "SELECT dblink_open('m', 'cur', 'SELECT * FROM wide')",
 		"SELECT count(*) FROM dblink_fetch('m', 'cur', $count) AS t($columns)" ],
+	'dblink_fetch in blocks' => [ "SELECT dblink_open('m', 'cur', 'SELECT * FROM wide')",
+		"SELECT sum(n) FROM generate_series(1, $count / 10000) g, LATERAL (SELECT count(*) AS n FROM dblink_fetch('m', 'cur', 10000 + 0 * g) AS t($columns)) AS b" ],
+	'dblink, an error at the end that is thrown' => [ '',
+		"DO \$\$BEGIN PERFORM * FROM dblink('m', 'SELECT a, b, c, d, e, f, g, 1 / ($count - a) FROM wide') AS t($columns); EXCEPTION WHEN division_by_zero THEN NULL; END\$\$" ],
 	'dblink, an error at the end' => [ '',
 		"SELECT count(*) FROM dblink('m', 'SELECT a, b, c, d, e, f, g, 1 / ($count - a) FROM wide', false) AS t($columns)" ],
 	'dblink, wrong number of columns' => [ '',
@@ -204,7 +208,9 @@ foreach my $case (sort keys %large)
 	my $r = $session->run($sql, 120);
 	my $peak = memory_kb($session->pid, 'VmHWM') - $start;
 	ok(!$r->{errors} && !$r->{hung}, "$case: $count rows") or diag $r->{err};
-	is($r->{out}, $count, "$case: all of them") if $case =~ /^\S+$|string/;
+	is($r->{out}, $count, "$case: all of them") if $case =~ /^\S+$|string|blocks/;
+	# a failed result gives no rows, not even those before the error
+	is($r->{out}, 0, "$case: none of them") if $case eq 'dblink, an error at the end';
 	# should take no more than the tuplestore's work_mem and buffers
 	cmp_ok($peak, '<', $bound, "$case: memory grows by less than $bound kB ($peak)");
 	$session->quit;
@@ -242,5 +248,6 @@ rows_are($s, "SELECT dblink_disconnect('m')", 'OK', 'and it is disconnected');
 is(local_fds($s), local_fds(watch($local)), 'no socket is left');
 is(join('; ', open_objects($s)), '', 'no object is left');
 remote_quiet($remote, $app, 'no session is left on the remote');
+diag "SUMMARY rows of a large result: $count, memory grew by less than $bound kB each way";
 $_->quit foreach $s, $admin;
 done_testing();

@@ -45,6 +45,7 @@ my $sockets = local_fds($s);
 my $proxy = striking_proxy($remote->port);
 my ($points, $passed, $silent, $missed) = (0, 0, 0, 0);
 my @bad;
+my %by_deed;
 
 # Makes the server speak TLS, with a certificate that it signed itself.
 sub certificate
@@ -133,6 +134,7 @@ sub strike
 	my $gone = $r->{err} =~ /^(connection to server was lost|FATAL:  57P01)/m
 	  || $signal eq 'TERM' && !-d '/proc/' . $s->pid;
 	$points++ if $report->{fired};
+	$by_deed{ $what =~ /stall/ ? "$what $signal" : $what }++ if $report->{fired};
 	$silent++ if !$troubled;
 
 	push @wrong, sprintf 'hung for %.1f s', $r->{secs} if $r->{hung};
@@ -279,6 +281,7 @@ ok($can_tls, 'TLS was tried');
 cmp_ok($silent, '<', $points / 2, "most faults were noticed ($silent were not)") unless @only;
 cmp_ok($missed, '<=', 2 + $points / 20, "the frame was there, but for $missed times");
 diag "SUMMARY points swept: $points, passed: $passed";
+diag 'SUMMARY points by fault: ' . join ', ', map { "$_ $by_deed{$_}" } sort keys %by_deed;
 is($passed, $points, "$points points swept, $passed passed");
 $proxy->stop;
 $s->quit;
