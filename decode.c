@@ -491,8 +491,9 @@ receive_value(DblinkDecoder *decoder, DecoderColumn *column,
  * Convert a value of the current column.
  *
  * The remote promised to send text in the database's encoding, but a user can
- * change its mind, and it may lie.  Throws 22021 if the bytes are not valid, and
- * what the type's input function throws.
+ * change its mind, and it may lie.  Throws 22021 if the bytes are not valid, 54000
+ * if they are more than any value of ours can have, and what the type's input
+ * function throws.
  *
  * The input function is called for a null too: a domain may not like it.
  */
@@ -504,6 +505,10 @@ decode_value(DblinkDecoder *decoder, DecoderColumn *column,
 	int			len = raw->len;
 
 	*isnull = value == NULL;
+	if (value != NULL && !AllocSizeIsValid((Size) len + VARHDRSZ + 1))
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("value of %d bytes is too large", len)));
 	if (value != NULL && column->receive)
 		return receive_value(decoder, column, value, len);
 

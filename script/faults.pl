@@ -93,7 +93,7 @@ sub row
 
 # The counts: lines of one form are added up, but for the seeds.
 my (%sums, @forms);
-foreach my $test (qw(030_sweep 031_hostile 032_fuzz_conninfo 033_out_of_memory 034_endurance 035_secrets 037_hosts 010_leaks asan:030_sweep asan:031_hostile))
+foreach my $test (qw(030_sweep 031_hostile 032_fuzz_conninfo 033_out_of_memory 034_endurance 035_secrets 037_hosts 010_leaks 039_huge_values asan:030_sweep asan:031_hostile))
 {
 	foreach my $text (logs_of($test))
 	{

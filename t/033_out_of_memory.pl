@@ -6,8 +6,7 @@
 # DBLINK_OOM=325,1 the 325th only, 1 of them.
 #
 # Also the other bounds on memory: work_mem, temp_file_limit, the size of the
-# address space; and, with DBLINK_OOM=full or DBLINK_OOM=huge, values near and
-# beyond the size that any value can have.
+# address space.
 
 use strict;
 use warnings;
@@ -15,7 +14,6 @@ use Test::More;
 use Time::HiRes qw(time);
 use PostgreSQL::Test::Utils;
 use DblinkTest;
-use DblinkWire;
 use DblinkProxy;
 
 my $full = ($ENV{DBLINK_OOM} || '') eq 'full';
@@ -141,7 +139,6 @@ if (@one)
 }
 foreach my $many (@one ? () : (1, 3, 1000))
 {
-	last if ($ENV{DBLINK_OOM} || '') eq 'huge';
 	my $step = $full ? 1 : $many == 1 ? 11 : 61;
 	for (my $at = 1 + int rand $step; $at <= $total && @bad < 10; $at += $step)
 	{
@@ -172,67 +169,6 @@ fails_with($s, "SELECT count(*) FROM dblink('m', 'SELECT g, repeat(''x'', 200) F
 	{ state => '53400', within => SLOW }, 'temp_file_limit acts');
 rows_are($s, "SELECT x FROM dblink('m', 'SELECT 1') AS t(x int)", '1', 'and the connection is usable');
 $s->run('RESET temp_file_limit; RESET work_mem; RESET dblink.streaming');
-
-# values near and beyond what a datum can hold: should be right, or a clean error
-# that says so, and the connection usable or reported as lost
-huge_values() if $full || ($ENV{DBLINK_OOM} || '') eq 'huge';
-
-sub huge_values
-{
-	$s->run('SET statement_timeout = 0');
-	# of 600 MB, so that the text of it would be 1.2 GB: the remote refuses it in
-	# text, and can send it in binary
-	# of 1 GB less 124 bytes: a datum, but no row of a tuplestore, says the server
-	my %sent = (
-		"SELECT convert_to(repeat(''x'', 600000000), ''UTF8'')" => [ 'bytea', 600000000 ],
-		"SELECT repeat(''x'', 1073741700)" => [ 'text', 1073741700 ]);
-	foreach my $way ([qw(off text true)], [qw(off text false)], [qw(always text true)], [qw(off binary true)], [qw(always binary true)])
-	{
-		my ($streaming, $format, $fail) = @$way;
-		$s->run("SET dblink.streaming = $streaming; SET dblink.result_format = $format");
-		foreach my $sql (sort keys %sent)
-		{
-			my ($type, $length) = @{ $sent{$sql} };
-			huge("$type of $length bytes, streaming $streaming, $format, fail_on_error $fail", $length,
-				"SELECT coalesce(max(length(x)), 0) FROM dblink('m', '$sql', $fail) AS t(x $type)");
-		}
-	}
-	$s->run('RESET dblink.result_format');
-
-	# from a server that says 1.1 GB, and sends them
-	my $length = 1_100_000_000;
-	foreach my $streaming (qw(off always))
-	{
-		my $fake = start_fake(auth_ok(), sub {
-			my $client = shift;
-			print $client row_description(['x']), 'D', pack('NnN', $length + 10, 1, $length);
-			my $piece = 'x' x 1_000_000;
-			print $client $piece foreach 1 .. $length / length $piece;
-			print $client command_complete('SELECT 1') . ready();
-			$client->flush;
-		}, 'wait');
-		$s->run("SELECT dblink_disconnect('m'); SET dblink.streaming = $streaming; SELECT dblink_connect('m', "
-			  . lit('host=127.0.0.1 dbname=x user=x password=x sslmode=disable gssencmode=disable port=' . $fake->port) . ')');
-		huge("a text of $length bytes, streaming $streaming", undef, "SELECT max(length(x)) FROM dblink('m', 'SELECT 1') AS t(x text)", 1);
-		$fake->stop;
-	}
-	$s->run("RESET dblink.streaming; SELECT dblink_connect('m', $target)");
-	return;
-}
-
-# One of them: $length is what would be right, undef if nothing would be.
-sub huge
-{
-	my ($name, $length, $sql, $leave) = @_;
-	my $r = $s->run($sql, 120);
-	my ($e) = grep { $_->{severity} =~ /^(?:ERROR|NOTICE)$/ } @{ $r->{messages} };
-	ok(!$r->{hung} && !$r->{gone} && ($e ? "$e->{state} $e->{message}" =~ /^(?:54000|53200) .|^XX000 invalid memory alloc request size \d+$/ : defined $length && $r->{out} eq $length),
-		"$name: " . ($e ? "$e->{state} $e->{message}" : $r->{out})) or diag substr "$r->{out} $r->{err}", 0, 500;
-	return if $leave;
-	$r = $s->run("SELECT x FROM dblink('m', 'SELECT 1') AS t(x int)");
-	ok($r->{out} eq '1', "$name: then the connection is usable") or diag "$r->{out} $r->{err}";
-	return;
-}
 
 # a small address space: should be 53200 or 08006, and the connection usable or
 # reported as lost
