@@ -64,7 +64,7 @@ no-bitcode:
 # For contributors: the archives of a release, the C files in PostgreSQL's
 # layout, and static analysis.
 dist:
-	PG_CONFIG='$(shell command -v $(PG_CONFIG))' script/dist
+	script/dist
 
 format:
 	script/format
