@@ -419,6 +419,8 @@ dbl_remote_finish(DblinkConn *conn)
  * Read the answers to a statement that was prepared and described, up to the
  * end of the exchange.  Gives the description or the first error; it belongs to
  * the connection, until the next.
+ *
+ * Throws 08P01 if the remote says that it is ready and has not answered all.
  */
 static PGresult *
 read_description(DblinkConn *conn)
@@ -436,7 +438,14 @@ read_description(DblinkConn *conn)
 		conn->last_res = conn->res;
 		conn->res = NULL;
 	}
-	(void) PQexitPipelineMode(conn->pgconn);
+	if (!PQexitPipelineMode(conn->pgconn) &&
+		PQstatus(conn->pgconn) == CONNECTION_OK)
+	{
+		conn->cancel_on_abort = true;
+		ereport(ERROR,
+				(errcode(ERRCODE_PROTOCOL_VIOLATION),
+				 errmsg("remote server did not describe a query to the end")));
+	}
 	PQclear(conn->res);
 	conn->res = conn->last_res;
 	conn->last_res = NULL;
