@@ -1,6 +1,6 @@
 # Remotes of other majors than the local server's, and the other way round.
 #
-# chroots: 13:bullseye 17:trixie 18:sid 19:experimental
+# chroots: 13 17 18 19
 
 use strict;
 use warnings;
