@@ -151,9 +151,12 @@ foreach my $mode ('session', 'transaction')
 # Two sessions read through one session of the remote, binary, at the same time:
 # each should get its own rows.
 my @both = map { session($local) } 1 .. 2;
+foreach my $client (@both)
+{
+	$client->run("SET dblink.result_format = 'binary'; SELECT dblink_connect('c', " . pooled('one') . ')');
+}
 foreach my $i (0, 1)
 {
-	$both[$i]->run("SET dblink.result_format = 'binary'; SELECT dblink_connect('c', " . pooled('one') . ')');
 	$both[$i]->send("DO \$\$ DECLARE x int; BEGIN FOR i IN 1 .. 1500 LOOP SELECT v INTO x FROM dblink('c', 'SELECT $i') AS t(v int);"
 		  . " IF x <> $i THEN RAISE EXCEPTION 'the rows of somebody else'; END IF; END LOOP; END \$\$; SELECT 'all mine'");
 }
