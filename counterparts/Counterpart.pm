@@ -88,7 +88,7 @@ sub client_checks
 {
 	my ($wanted, @cmd) = @_;
 	my $log = work_dir() . '/client.log';
-	my $status = system('timeout', 240, 'bash', '-c', 'exec >"$0" 2>&1; exec "$@"', $log, @cmd);
+	my $status = system('timeout', 800, 'bash', '-c', 'exec >"$0" 2>&1; exec "$@"', $log, @cmd);
 	my $text = slurp_file($log);
 	my $count = 0;
 	while ($text =~ /^((?:not )?ok) - (.*)$/mg)
