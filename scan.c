@@ -140,16 +140,19 @@ create_scan_state(CustomScan *cscan)
 }
 
 /*
- * Collect the executor parameters that an expression depends on.
+ * Walker: collect the executor parameters that an expression depends on, in the
+ * Bitmapset to which "context" points.
  */
 static bool
-collect_params(Node *node, Bitmapset **params)
+collect_params(Node *node, void *context)
 {
+	Bitmapset **params = context;
+
 	if (node == NULL)
 		return false;
 	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC)
 		*params = bms_add_member(*params, ((Param *) node)->paramid);
-	return expression_tree_walker(node, collect_params, params);
+	return expression_tree_walker(node, collect_params, context);
 }
 
 /*
