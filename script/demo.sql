@@ -54,9 +54,11 @@ SELECT * FROM dblink_get_result('my_new_conn') AS t(orders bigint);
 -- A second call finds the end of the results; then the connection is free again.
 SELECT * FROM dblink_get_result('my_new_conn') AS t(orders bigint);
 
--- Started by mistake? Cancel it.
+-- Started by mistake? Cancel it. A request can get there before the query does,
+-- and has no effect then: so, until it has.
 SELECT dblink_send_query('my_new_conn', 'SELECT pg_sleep(60)');
-SELECT dblink_cancel_query('my_new_conn');
+DO $$ BEGIN WHILE dblink_is_busy('my_new_conn') = 1 LOOP
+	PERFORM dblink_cancel_query('my_new_conn'), pg_sleep(0.05); END LOOP; END $$;
 
 -- The query's result is now an error: given as a notice, for
 -- fail_on_error = false. dblink_error_message has it too.
