@@ -43,16 +43,16 @@ sub logs_of
 sub judge
 {
 	my ($test, $pattern) = @_;
-	if ($test =~ m{^sql/(\w+)$})
+	if (my ($subject) = $test =~ m{^sql/(\w+)$})
 	{
-		my @all = map { /^(?:(?:ok|not ok) +\d+ +[-+] $1 |test $1 ).*/mg } map { slurp("$_/regress.log") // '' } @dirs;
+		my @all = map { /^(?:(?:ok|not ok) +\d+ +[-+] $subject |test $subject ).*/mg } map { slurp("$_/regress.log") // '' } @dirs;
 		my @bad = grep { /^not ok|FAILED|failed/ } @all;
 		return (@all - @bad, @bad ? 'differs' : @all ? () : 'not run');
 	}
 	if ($test =~ /^(?:parity|valgrind)$/)
 	{
 		my @last = map { (split /\n/)[-1] } grep { defined && length } map { slurp("$_/$test.log") } @dirs;
-		my @bad = grep { !/\b0 (?:differences|reports)|\b0 failed/ } @last;
+		my @bad = grep { !/\b0 (?:unexpected|reports)|\b0 failed/ } @last;
 		return (@last - @bad, @bad ? @bad : @last ? () : 'not run');
 	}
 	my @texts = logs_of($test) or return (0, 'not run');
@@ -99,11 +99,13 @@ foreach my $test (qw(030_sweep 031_hostile 032_fuzz_conninfo 033_out_of_memory 0
 	{
 		while ($text =~ /^# SUMMARY (.*)$/mg)
 		{
-			my $line = ($test =~ /^asan/ ? 'with AddressSanitizer, ' : '') . $1;
+			my $line = $1;
+			$line = "with AddressSanitizer: $line" if $test =~ /^asan/;
 			$line =~ s/, seed \d+//;
 			my @numbers = $line =~ /(?<![\w.])(\d+)(?![\w.]*\.\d)/g;
 			my $form = $line =~ s/(?<![\w.])\d+(?![\w.]*\.\d)/N/gr;
 			push @forms, $form unless $sums{$form};
+			$sums{$form} ||= [];
 			$sums{$form}[$_] += $numbers[$_] foreach 0 .. $#numbers;
 		}
 	}

@@ -169,6 +169,8 @@ sub compare
 		$connected++ if $mine =~ /"OK"$/;
 		next if $theirs eq $mine;
 		my $string = join ' / ', @{ $rows[$n] };
+		# a byte that is no text, as %a9 in a URI, is a question mark with us
+		next if $string =~ /%[89a-f][0-9a-f]/i && $theirs =~ s/\?//gr eq $mine =~ s/\?//gr;
 		utf8::encode($string);
 		push @differences, "string $string\nstock: $theirs\nours:  $mine\n";
 		diag $differences[-1] if @differences <= 10;
