@@ -11,6 +11,8 @@
 
 #include "dblink.h"
 
+#ifdef DBLINK_COUNT_OBJECTS
+
 #include "port/atomics.h"
 
 /* Objects that are open.  Atomic, because threads free cancel requests. */
@@ -97,3 +99,5 @@ dbl_count_fd_freed(void)
 {
 	pg_atomic_fetch_sub_u32(&counts[DBLINK_COUNT_FD], 1);
 }
+
+#endif							/* DBLINK_COUNT_OBJECTS */
