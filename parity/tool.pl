@@ -115,7 +115,8 @@ sub prepare
 }
 
 # answers FILE SANDBOX SIDE: what one side said, by key, without what can't
-# be equal: the source line in the server, directories and ports.
+# be equal: the source line in the server, directories, ports and the number of
+# the transaction that a lock is waited for.
 sub answers
 {
 	my ($file, $sandbox, $side) = @_;
@@ -131,6 +132,7 @@ sub answers
 		$line =~ s/\Q$host\E/HOST/g;
 		$line =~ s/\b$port\b/PORT/g if $port ne '';
 		$line =~ s/\Q$sandbox\E\/(?:ours|stock)\b/TREE/g;
+		$line =~ s/ on transaction \d+/ on transaction XID/;
 		$answer{$key} .= "$line\n";
 	}
 	return %answer;
