@@ -19,14 +19,16 @@
 
 #include "dblink.h"
 
-/* How many rows a batch holds at most, and how many bytes they have in all. */
+/* How much a batch holds at most: rows, values, and bytes of the values. */
 #define BATCH_ROWS		64
+#define BATCH_VALUES	2048
 #define BATCH_BYTES		16384
 
 struct DblinkBatch
 {
 	int			natts;			/* columns of a row */
-	int			capacity;		/* rows it takes now, up to BATCH_ROWS */
+	int			capacity;		/* rows it takes now */
+	int			max_rows;		/* rows that it can take */
 	int			nrows;			/* rows in it */
 	int			row;			/* next row to hand out */
 	int			used;			/* bytes of data[] */
@@ -44,7 +46,8 @@ dbl_batch_make(int natts)
 
 	batch->natts = natts;
 	batch->capacity = 1;
-	batch->values = palloc(sizeof(DblinkValue) * natts * BATCH_ROWS);
+	batch->max_rows = Min(BATCH_ROWS, Max(1, BATCH_VALUES / Max(1, natts)));
+	batch->values = palloc(sizeof(DblinkValue) * natts * batch->max_rows);
 	batch->nrows = batch->row = batch->used = 0;
 	return batch;
 }
@@ -57,7 +60,7 @@ void
 dbl_batch_clear(DblinkBatch *batch)
 {
 	batch->nrows = batch->row = batch->used = 0;
-	batch->capacity = Min(batch->capacity * 2, BATCH_ROWS);
+	batch->capacity = Min(batch->capacity * 2, batch->max_rows);
 }
 
 /*

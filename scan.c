@@ -453,16 +453,22 @@ finish_stream(DblinkScanState *state)
 static void
 give_up_stream(DblinkScanState *state)
 {
+	DblinkConn *conn;
+
 	if (state->stream == NULL)
 		return;
 	if (dbl_stream_is_reading(state->stream))
 	{
-		DblinkConn *conn = dbl_stream_conn(state->stream);
-
+		conn = dbl_stream_conn(state->stream);
 		conn->cancel_on_abort = false;
 		dbl_conn_abandon(conn);
 	}
 	dbl_stream_warn(state->stream);
+
+	/* Keeping one for another call would take a query to clean it. */
+	conn = dbl_stream_conn(state->stream);
+	if (conn != NULL && conn->kind == DBLINK_ONE_CALL)
+		dbl_conn_close(conn);
 	close_stream(state);
 }
 
