@@ -43,6 +43,7 @@ pg_noreturn static void not_sent(DblinkConn *conn);
 static void receive(DblinkConn *conn);
 static void copy_check(DblinkConn *conn);
 static PGresult *read_to_end(DblinkConn *conn);
+static void description_failed(DblinkConn *conn);
 static PGresult *read_description(DblinkConn *conn);
 
 /*
@@ -416,6 +417,22 @@ dbl_remote_finish(DblinkConn *conn)
 }
 
 /*
+ * Throw why a description did not come to its end: libpq's reason, or 08P01 as
+ * the remote said that it is ready, and had not answered all.  The connection
+ * can't be used any more.
+ */
+static void
+description_failed(DblinkConn *conn)
+{
+	conn->cancel_on_abort = true;
+	if (conn->res != NULL && PQresultStatus(conn->res) == PGRES_FATAL_ERROR)
+		dbl_err_report_now(conn, true, "while executing query");
+	ereport(ERROR,
+			(errcode(ERRCODE_PROTOCOL_VIOLATION),
+			 errmsg("remote server did not describe a query to the end")));
+}
+
+/*
  * Read the answers to a statement that was prepared and described, up to the
  * end of the exchange.  Gives the description or the first error; it belongs to
  * the connection, until the next.
@@ -425,9 +442,12 @@ dbl_remote_finish(DblinkConn *conn)
 static PGresult *
 read_description(DblinkConn *conn)
 {
-	for (;;)
+	int			ends = 0;		/* how many came in a row; there is one a step */
+
+	while (ends < 2)
 	{
 		receive(conn);
+		ends = conn->res == NULL ? ends + 1 : 0;
 		if (PQresultStatus(conn->res) == PGRES_PIPELINE_SYNC ||
 			(conn->res == NULL && PQstatus(conn->pgconn) == CONNECTION_BAD))
 			break;
@@ -438,17 +458,12 @@ read_description(DblinkConn *conn)
 		conn->last_res = conn->res;
 		conn->res = NULL;
 	}
-	if (!PQexitPipelineMode(conn->pgconn) &&
-		PQstatus(conn->pgconn) == CONNECTION_OK)
-	{
-		conn->cancel_on_abort = true;
-		ereport(ERROR,
-				(errcode(ERRCODE_PROTOCOL_VIOLATION),
-				 errmsg("remote server did not describe a query to the end")));
-	}
 	PQclear(conn->res);
 	conn->res = conn->last_res;
 	conn->last_res = NULL;
+	if (!PQexitPipelineMode(conn->pgconn) &&
+		PQstatus(conn->pgconn) == CONNECTION_OK)
+		description_failed(conn);
 	end_call(conn);
 	return conn->res;
 }
