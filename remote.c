@@ -417,9 +417,8 @@ dbl_remote_finish(DblinkConn *conn)
 }
 
 /*
- * Throw why a description did not come to its end: libpq's reason, or 08P01 as
- * the remote said that it is ready, and had not answered all.  The connection
- * can't be used any more.
+ * Throw why a description did not come to its end: libpq's reason, or if it has
+ * none 08006.  The connection can't be used any more.
  */
 static void
 description_failed(DblinkConn *conn)
@@ -428,8 +427,9 @@ description_failed(DblinkConn *conn)
 	if (conn->res != NULL && PQresultStatus(conn->res) == PGRES_FATAL_ERROR)
 		dbl_err_report_now(conn, true, "while executing query");
 	ereport(ERROR,
-			(errcode(ERRCODE_PROTOCOL_VIOLATION),
-			 errmsg("remote server did not describe a query to the end")));
+			(errcode(ERRCODE_CONNECTION_FAILURE),
+			 errmsg("remote query could not be described"),
+			 errdetail("The answer ended too early, or memory ran out while it was read.")));
 }
 
 /*
@@ -437,7 +437,7 @@ description_failed(DblinkConn *conn)
  * end of the exchange.  Gives the description or the first error; it belongs to
  * the connection, until the next.
  *
- * Throws 08P01 if the remote says that it is ready and has not answered all.
+ * Throws 08006 if there is none, although the remote says that it is ready.
  */
 static PGresult *
 read_description(DblinkConn *conn)

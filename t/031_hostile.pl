@@ -168,7 +168,7 @@ my @battery = (
 		"SELECT dblink_send_query('h', 'SELECT 1'); SELECT count(*) FROM dblink_get_result('h', FAIL) AS t(x text)", qr/\A1\n1\z/ ],
 	# the exchange that asks what a result will be
 	[ 'binary: no description', { answers => [ message('1', '') . message('t', pack('n', 0)) . ready(), $one ] }, 'BINARY', qr/$refused|ERROR:  XX000: could not send query: \S/ ],
-	[ 'binary: a ready too early', { answers => [ message('1', '') . ready(), message('t', pack('n', 0)) . int4_column(1) . ready(), $one ] }, 'BINARY', qr/ERROR:  08P01: remote server did not describe/ ],
+	[ 'binary: a ready too early', { answers => [ message('1', '') . ready(), message('t', pack('n', 0)) . int4_column(1) . ready(), $one ] }, 'BINARY', qr/ERROR:  08006: remote query could not be described/ ],
 	[ 'binary: two readies', { answers => [ message('1', '') . message('t', pack('n', 0)) . int4_column(1) . ready() x 2, $one ] }, 'BINARY', qr/$either|ERROR:  XX000: could not send query: \S|ERROR:  22P03/ ],
 	[ 'binary: nothing but a ready', { answers => [ ready(), $one ] }, 'BINARY', qr/$refused|ERROR:  XX000: could not send query: \S/ ],
 	[ 'binary: rows for a description', { answers => [ $one, $one ] }, 'BINARY', qr/$refused|ERROR:  XX000: could not send query: \S/ ],
