@@ -45,8 +45,8 @@ dbl_batch_make(int natts)
 	DblinkBatch *batch = palloc(sizeof(DblinkBatch));
 
 	batch->natts = natts;
-	batch->capacity = 1;
 	batch->max_rows = Min(BATCH_ROWS, Max(1, BATCH_VALUES / Max(1, natts)));
+	batch->capacity = Min(2, batch->max_rows);
 	batch->values = palloc(sizeof(DblinkValue) * natts * batch->max_rows);
 	batch->nrows = batch->row = batch->used = 0;
 	return batch;

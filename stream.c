@@ -247,7 +247,6 @@ take_part(DblinkStream *stream, PGresult *res)
 
 		stream->decoder = dbl_dec_begin(stream->query.conn, res, stream->tupdesc);
 		stream->values = palloc(sizeof(DblinkValue) * stream->tupdesc->natts);
-		stream->batch = dbl_batch_make(stream->tupdesc->natts);
 		MemoryContextSwitchTo(caller_context);
 	}
 	stream->res = res;
@@ -349,15 +348,28 @@ error_check(DblinkStream *stream)
  * Get more rows from the remote: wait for some, and take what else is at hand.
  * Gives false at the end.
  *
- * Rows that come one by one, and are small, are put into the batch.  Others stay
- * in the current part, which is read after the batch.
+ * Rows that come one by one, and are small, are put into the batch, which is made
+ * for the second: there may be only one.  Others stay in the current part, which
+ * is read after the batch.
  */
 static bool
 gather(DblinkStream *stream)
 {
+	bool		first = stream->decoder == NULL;
+
 	if (!next_part(stream))
 		return false;
 	stream->left_at = coarse_now();
+	if (first || stream->nrows > 1)
+		return true;
+
+	if (stream->batch == NULL)
+	{
+		MemoryContext caller_context = MemoryContextSwitchTo(stream->context);
+
+		stream->batch = dbl_batch_make(stream->tupdesc->natts);
+		MemoryContextSwitchTo(caller_context);
+	}
 	while (stream->nrows == 1 && dbl_batch_add(stream->batch, stream->res, 0))
 	{
 		stream->row = stream->nrows;
@@ -387,7 +399,8 @@ next_received(DblinkStream *stream)
 			leave_conn(stream);
 			return NULL;
 		}
-		row = dbl_batch_next(stream->batch);
+		if (stream->batch != NULL)
+			row = dbl_batch_next(stream->batch);
 	}
 	if (row != NULL)
 		return row;
