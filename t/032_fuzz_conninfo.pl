@@ -237,6 +237,7 @@ is(local_fds($plain{ours}), $sockets{plain}, 'no socket is left');
 is(local_fds($super{ours}), $sockets{super}, 'nor in the superuser\'s session');
 healthy($super{ours}, 'the session is the one it was');
 rows_are($super{ours}, 'SELECT dblink_get_connections() IS NULL', 't', 'no connection is left');
+is(join('; ', open_objects($super{ours}), open_objects($plain{ours})), '', 'no object is left');
 diag "SUMMARY strings fuzzed: $compared ($strings_made strings and URIs, $made options), different from stock: " . @differences . ", seed $seed";
 $_->quit foreach values %super, values %plain;
 done_testing();

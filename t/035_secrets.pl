@@ -121,6 +121,8 @@ foreach my $user (undef, 'common')
 	look('pg_stat_activity of the local server', query_value($local, 'SELECT string_agg(query, E\'\n\') FROM pg_stat_activity'));
 	look('pg_stat_activity of the remote', query_value($remote, 'SELECT string_agg(query || application_name, E\'\n\') FROM pg_stat_activity'));
 	look('the process title', slurp_file('/proc/' . $s->pid . '/cmdline'));
+	$s->run("SELECT dblink_disconnect(n) FROM unnest(dblink_get_connections()) n");
+	is(join('; ', open_objects($s)), '', 'no object is left');
 	$s->quit;
 }
 

@@ -178,6 +178,7 @@ my $log = slurp_file($local->logfile);
 unlike($log, qr/was terminated by signal|server process .* exited with exit code [2-9]|PANIC/, 'no process crashed');
 healthy($s, 'the session is the one it was');
 $s->run("SELECT dblink_disconnect(n) FROM unnest(dblink_get_connections()) n");
+is(join('; ', open_objects($s)), '', 'no object is left');
 $_->quit foreach $s, $other;
 remote_quiet($remote, "application_name = 'sessions'", 'no session is left on the remote');
 $_->close foreach $quiet, $full;
