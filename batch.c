@@ -24,6 +24,7 @@
 #define BATCH_VALUES	2048
 #define BATCH_BYTES		16384
 
+/* Raw rows, all of so many columns. */
 struct DblinkBatch
 {
 	int			natts;			/* columns of a row */

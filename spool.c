@@ -24,6 +24,7 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
+/* A tuplestore of raw rows, and what it takes to read them back. */
 struct DblinkSpool
 {
 	int			natts;			/* columns of a row */

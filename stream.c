@@ -32,6 +32,7 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
+/* A result that is being read, and who reads it. */
 struct DblinkStream
 {
 	MemoryContext context;		/* of the stream and all it makes */
