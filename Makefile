@@ -44,6 +44,10 @@ OBJS += count.o
 PG_CPPFLAGS = -DDBLINK_COUNT_OBJECTS
 endif
 
+# No bitcode: what JIT compilation would take from it into a query, calls
+# helpers that are hidden.
+override with_llvm = no
+
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
@@ -53,10 +57,8 @@ override CPPFLAGS += -I$(libpq_srcdir)
 
 $(OBJS): dblink.h compat.h count.h
 
-# Bitcode that stock left would be inlined where ours has none.
-ifneq ($(with_llvm), yes)
+# What stock left would still be taken.
 install: no-bitcode
-endif
 
 no-bitcode:
 	rm -rf '$(DESTDIR)$(pkglibdir)/bitcode/dblink.index.bc' '$(DESTDIR)$(pkglibdir)/bitcode/dblink'

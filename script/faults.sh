@@ -39,7 +39,7 @@ build_beside()
 	as_user cp -a --reflink=auto "$pgroot" "$tree"
 	FAULTS_BIN=$tree${OURS_BIN#"$pgroot"}
 	copy_sources "$src"
-	logged "$name" make -C "$src" -j2 PG_CONFIG="$FAULTS_BIN/pg_config" with_llvm=no COUNT_OBJECTS=1 "$@" install || {
+	logged "$name" make -C "$src" -j2 PG_CONFIG="$FAULTS_BIN/pg_config" COUNT_OBJECTS=1 "$@" install || {
 		show_log "$name"
 		die "dblink does not build: $name"
 	}

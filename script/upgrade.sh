@@ -166,8 +166,8 @@ is_ours()
 install_ours()
 {
 	cp "$NEW/lib/dblink.so" "$DIR/stock.so" &&
-		make -s -C "$SOURCE" -j2 PG_CONFIG="$NEW/bin/pg_config" COPT=-Werror with_llvm=no &&
-		make -s -C "$SOURCE" PG_CONFIG="$NEW/bin/pg_config" with_llvm=no install
+		make -s -C "$SOURCE" -j2 PG_CONFIG="$NEW/bin/pg_config" COPT=-Werror &&
+		make -s -C "$SOURCE" PG_CONFIG="$NEW/bin/pg_config" install
 }
 
 # Stock's library again, as it was; the scripts are the same.
