@@ -3,12 +3,10 @@
  * batch.c
  *	  A few rows at hand, as they came.
  *
- * libpq makes a PGresult for each row, where it can't do better.  That, and
- * what becomes of the row in the plan, are long ways through code and memory
- * that have nothing in common; taking turns at each row, they throw each other
- * out of the processor's caches.  So small rows are taken from libpq several
- * at a time, and copied out of it, as a PGresult takes kilobytes for whatever
- * little is in it.
+ * Where libpq makes one PGresult for each row, its code and the plan's take turns
+ * at each row, and push each other out of the processor's caches.  So small rows
+ * are taken from libpq several at a time; and copied, because even a small
+ * PGresult takes kilobytes.
  *
  * Memory: a batch is one piece, in the context that it was made in, and of a
  * fixed size.
@@ -54,8 +52,8 @@ dbl_batch_make(int natts)
 }
 
 /*
- * Forget the rows, and have room for twice as many: whoever wanted only the
- * first, does not pay for more.
+ * Forget the rows, and have room for twice as many next time: a reader that wanted
+ * only the first does not pay for more.
  */
 void
 dbl_batch_clear(DblinkBatch *batch)

@@ -5,9 +5,9 @@
  *
  * A cancel request is a connection of its own, which takes as long as the
  * remote likes.  How it is made depends on libpq, and is in cancel_async.c or,
- * for an older libpq, in cancel_thread.c.  Both have the same functions, that
+ * for an older libpq, in cancel_thread.c.  Both have the same functions, which
  * never wait and never throw: dbl_cancel_begin() to dbl_cancel_close() in
- * dblink.h.  Here is how long, and how, a request is waited for.
+ * dblink.h.  This file has how long, and how, a request is waited for.
  *
  *-------------------------------------------------------------------------
  */
@@ -48,7 +48,8 @@ poll_request(DblinkCancel *cancel, int events, TimestampTz deadline)
 }
 
 /*
- * The same, but interrupts are served, and the time may end without an event.
+ * The same, but serves interrupts, and may return without an event when the time
+ * is over.
  */
 static void
 wait_for_request(DblinkCancel *cancel, int events, long timeout_ms)

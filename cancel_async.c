@@ -99,7 +99,7 @@ dbl_cancel_problem(const DblinkCancel *cancel)
 }
 
 /*
- * Have no more to do with the connection's request, if there is one.
+ * Let go of the connection's request, if there is one.
  */
 void
 dbl_cancel_close(DblinkConn *conn)

@@ -57,7 +57,7 @@ static void *run(void *arg);
 static bool start_thread(DblinkCancel *cancel);
 
 /*
- * One of the two owners has no more use for the request.
+ * One of the two owners lets go; the last one frees it.
  */
 static void
 let_go(DblinkCancel *cancel)
@@ -184,8 +184,8 @@ dbl_cancel_problem(const DblinkCancel *cancel)
 }
 
 /*
- * Have no more to do with the connection's request, if there is one: the
- * thread may go on with it.
+ * Let go of the connection's request, if there is one: the thread may go on with
+ * it.
  */
 void
 dbl_cancel_close(DblinkConn *conn)

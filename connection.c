@@ -3,12 +3,13 @@
  * connection.c
  *	  Which connections there are: opening, finding, closing, cleaning up.
  *
- * All connections are in one list, whatever their kind: named ones, which are
- * also found through a hash table, the unnamed one, and those for one call, some
- * of which are kept for the next.  A connection is put into the list first and connected second, so
- * there is always somebody who will close it.
+ * All connections are in one list, whatever their kind: the named ones, which
+ * are also found through a hash table, the unnamed one, and those for one call,
+ * some of which are kept for the next.  A connection is put into the list before
+ * it is connected, so there is always something that will close it: the end of
+ * the transaction or subtransaction.
  *
- * The somebody is the end of the transaction or subtransaction.  A call marks
+ * A call marks
  * the connection that it uses (see "phase" in DblinkConn); a mark still there
  * when its level aborts means that the call failed midway.  Then the remote
  * statement is finished or cancelled, and the connection is usable again; or,
@@ -35,7 +36,7 @@
 #include "utils/resowner.h"
 #include "utils/syscache.h"
 
-/* Entry of the hash table; conn is NULL only while it is being made. */
+/* Entry of the hash table. */
 typedef struct NamedConn
 {
 	char		name[NAMEDATALEN];	/* hash key */
@@ -47,12 +48,16 @@ static HTAB *named_connections = NULL;
 static DblinkConn *unnamed_connection = NULL;
 
 static DblinkConn *conn_new(DblinkConnKind kind);
+static void reserve_fd(DblinkConn *conn);
 static void conn_connect(DblinkConn *conn, const char *conninfo);
 static void register_name(DblinkConn *conn, const char *name);
 static void key_for(const char *name, bool warn, char *key);
 static bool kept_put(DblinkConn *conn);
 static void kept_trim(void);
+static bool kept_drop(void);
 static DblinkConn *kept_take(const char *conninfo);
+static DblinkConn *streaming_conn(void);
+static void read_ahead(DblinkConn *conn);
 static void servers_changed(Datum arg, int cacheid, uint32 hashvalue);
 static void end_of_level(int level, bool aborted);
 static void reader_released(ResourceReleasePhase phase, bool isCommit,
@@ -122,7 +127,7 @@ dbl_conn_find(const char *name)
 	if (conn->converting)
 		dbl_err_in_use(conn);
 	if (conn->stream != NULL)
-		dbl_stream_read_ahead(conn->stream);
+		read_ahead(conn);
 
 	/* A call that failed where no subtransaction ended left it like this. */
 	if (conn->phase != DBLINK_IDLE)
@@ -181,7 +186,7 @@ dbl_conn_get_or_open(const char *name_or_source)
 		return conn;
 
 	conn = conn_new(DBLINK_ONE_CALL);
-	dbl_est_reserve_fd(conn);
+	reserve_fd(conn);
 	if (dbl_keep_connections > 0)
 		conn->conninfo = MemoryContextStrdup(TopMemoryContext, conninfo);
 	conn->userid = GetUserId();
@@ -216,7 +221,7 @@ dbl_conn_open(const char *name, const char *source)
 	if (name != NULL && DBLINK_NAME_FIRST)
 		register_name(conn, name);
 	dbl_sec_options_check(conninfo);
-	dbl_est_reserve_fd(conn);
+	reserve_fd(conn);
 	if (name != NULL && !DBLINK_NAME_FIRST)
 		register_name(conn, name);
 	conn_connect(conn, conninfo);
@@ -245,6 +250,21 @@ conn_new(DblinkConnKind kind)
 }
 
 /*
+ * Reserve a file descriptor for a new connection; if there is none, at the cost
+ * of a connection that is only kept for another call.  Throws 08001 if that does
+ * not help either.
+ */
+static void
+reserve_fd(DblinkConn *conn)
+{
+	while (!dbl_est_reserve_fd(conn))
+	{
+		if (!kept_drop())
+			dbl_err_too_many_files();
+	}
+}
+
+/*
  * Connect to the remote, and make sure that whoever asked may use what came
  * of it.
  */
@@ -254,6 +274,7 @@ conn_connect(DblinkConn *conn, const char *conninfo)
 	dbl_est_connect(conn, conninfo);
 	dbl_sec_password_used_check(conn, conninfo);
 	dbl_remote_set_encoding(conn);
+	conn->loops_back = dbl_remote_is_this_server(conn);
 	conn->open = true;
 }
 
@@ -337,6 +358,27 @@ kept_trim(void)
 			continue;
 		dbl_conn_close(conn);
 	}
+}
+
+/*
+ * Close the kept connection that was used the longest ago.  Gives false if there
+ * is none.
+ */
+static bool
+kept_drop(void)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &connections)
+	{
+		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
+
+		if (conn->kind != DBLINK_KEPT)
+			continue;
+		dbl_conn_close(conn);
+		return true;
+	}
+	return false;
 }
 
 /*
@@ -447,14 +489,12 @@ dbl_conn_names(bool *isnull)
 }
 
 /*
- * Streams yield: read the rest of all that are open.  For a call that may run
- * anything on a remote, and wait there for what a stream's statement holds.
- *
- * A stream whose row is being converted at this moment can't yield; the call
- * comes from within that conversion then.
+ * A connection with a stream that can yield, NULL if there is none.  A stream
+ * whose row is being converted at this moment can't; the call comes from within
+ * that conversion then.
  */
-void
-dbl_conn_read_ahead_all(void)
+static DblinkConn *
+streaming_conn(void)
 {
 	dlist_iter	iter;
 
@@ -463,8 +503,48 @@ dbl_conn_read_ahead_all(void)
 		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
 
 		if (conn->stream != NULL && !conn->converting)
-			dbl_stream_read_ahead(conn->stream);
+			return conn;
 	}
+	return NULL;
+}
+
+/*
+ * Is any stream open, that dbl_conn_read_ahead_all() would make yield?
+ */
+bool
+dbl_conn_is_any_streaming(void)
+{
+	return streaming_conn() != NULL;
+}
+
+/*
+ * The stream that reads from the connection yields: the rest is read.  One for
+ * this call has no other use, and is released as it would have been without
+ * streaming.
+ */
+static void
+read_ahead(DblinkConn *conn)
+{
+	DblinkStream *stream = conn->stream;
+
+	dbl_stream_read_ahead(stream);
+	if (conn->stream == NULL)
+		return;
+	dbl_stream_leave(stream);
+	dbl_conn_release(conn);
+}
+
+/*
+ * Streams yield: read the rest of all that are open.  For a call that may run
+ * anything on a remote, and wait there for what a stream's statement holds.
+ */
+void
+dbl_conn_read_ahead_all(void)
+{
+	DblinkConn *conn;
+
+	while ((conn = streaming_conn()) != NULL)
+		read_ahead(conn);
 }
 
 /*
@@ -485,7 +565,7 @@ dbl_conn_abandon(DblinkConn *conn)
 
 	if (usable && conn->kind != DBLINK_ONE_CALL)
 	{
-		conn->phase = DBLINK_IDLE;
+		dbl_remote_end_call(conn);
 		return;
 	}
 
@@ -524,9 +604,9 @@ end_of_level(int level, bool aborted)
 
 /*
  * Resource owner callback.  If the owner of a plan is released after an error,
- * nobody will read the plan's streams any more, although their memory may stay
- * for a while, and their level goes on: a portal that failed in a subtransaction
- * later than its own.
+ * nobody will read the plan's streams any more, even if their memory and their
+ * level live on: that happens to a portal that fails in a subtransaction later
+ * than its own.
  */
 static void
 reader_released(ResourceReleasePhase phase, bool isCommit, bool isTopLevel,

@@ -35,7 +35,8 @@
 
 /*
  * The release.  It begins with the extension's version, and stands in
- * META.json, CHANGELOG.md and debian/changelog, too: script/lint compares.
+ * META.json, CHANGELOG.md, debian/changelog and doc/install.md, too: script/lint
+ * and t/050_documentation.pl compare.
  */
 #define DBLINK_VERSION "1.2.0"
 
@@ -159,19 +160,15 @@ _PG_init(void)
 }
 
 /*
- * Argument n, as a string.  Throws 22004 for NULL and 42804 for a type that is
- * not like text: a user's own declaration may have either.
+ * Argument n, as a string.  Throws 42804 if its type is not like text, and what
+ * dbl_err_argument_check() throws.
  */
 static const char *
 text_arg(FunctionCallInfo fcinfo, int n)
 {
 	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, n);
 
-	if (PG_ARGISNULL(n))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument %d of function \"%s\" must not be null", n + 1,
-						get_func_name(fcinfo->flinfo->fn_oid))));
+	dbl_err_argument_check(fcinfo, n);
 	if (OidIsValid(type) && type != TEXTOID && get_typlen(type) != -1)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -202,6 +199,8 @@ split_args(FunctionCallInfo fcinfo, int nfixed, DblinkArgs *args)
 
 	args->name = named ? text_arg(fcinfo, 0) : NULL;
 	args->first = named ? 1 : 0;
+	if (flagged)
+		dbl_err_argument_check(fcinfo, nargs - 1);
 	args->fail_on_error = !flagged || PG_GETARG_BOOL(nargs - 1);
 }
 
@@ -472,6 +471,7 @@ dblink_fetch(PG_FUNCTION_ARGS)
 	query.action = psprintf("while fetching from cursor \"%s\"", query.cursor);
 	query.conn = dbl_conn_get(args.name);
 
+	dbl_err_argument_check(fcinfo, args.first + 1);
 	sql = psprintf("FETCH %d FROM %s", PG_GETARG_INT32(args.first + 1),
 				   query.cursor);
 	if (dbl_remote_send(query.conn, sql))
@@ -485,7 +485,7 @@ dblink_fetch(PG_FUNCTION_ARGS)
  * dblink_send_query(connection, sql) returns int
  *
  * Sends SQL and returns at once: 1, or 0 with a NOTICE if libpq does not take
- * it.  Waits only as long as the remote does not take in the text.
+ * it.  Waits only while the remote does not take in the text.
  */
 Datum
 dblink_send_query(PG_FUNCTION_ARGS)
@@ -517,8 +517,12 @@ Datum
 dblink_is_busy(PG_FUNCTION_ARGS)
 {
 	DblinkConn *conn = dbl_conn_get(text_arg(fcinfo, 0));
+	bool		busy = dbl_remote_is_busy(conn);
 
-	PG_RETURN_INT32(dbl_remote_is_busy(conn) ? 1 : 0);
+	/* It may be waiting for what a stream's statement holds. */
+	if (busy)
+		dbl_conn_read_ahead_all();
+	PG_RETURN_INT32(busy ? 1 : 0);
 }
 
 /*

@@ -3,49 +3,39 @@
  * dblink.h
  *	  The only internal header of dblink, and the map of its source.
  *
- * Files, in the order of a call:
+ * Files; each calls only those below it:
  *
  *	dblink.c		SQL entry points on connections, one argument splitter
+ *	sqlbuild.c		dblink_get_pkey, dblink_build_sql_*; knows no libpq
+ *	planner.c		the streaming scan in the planner
+ *	scan.c			the streaming scan in the executor
  *	connection.c	which connections there are: open, find, close, clean up
- *	option.c		foreign server and user mapping to conninfo; the validator
  *	security.c		who may connect as whom
  *	establish.c		establishing a connection to a remote server
- *	remote.c		talking on it: send, receive, wait
- *	recover.c		making it usable again after a failed call
- *	cancel.c		cancel requests: how they are waited for
- *	cancel_async.c	how they are made
- *	cancel_thread.c	the same with a libpq older than 17
+ *	option.c		foreign server and user mapping to conninfo; the validator
+ *	recover.c		making a connection usable again after a failed call
  *	result.c		a query's answer, into a tuplestore
- *	decode.c		remote rows to Datums
  *	stream.c		a result that is read row by row, and can be set aside
  *	batch.c			the few rows of it that are at hand
  *	spool.c			the rows that were set aside
- *	planner.c		the streaming scan in the planner
- *	scan.c			the streaming scan in the executor
+ *	decode.c		remote rows to Datums
+ *	remote.c		talking to the remote: send, receive, wait
+ *	cancel.c		cancel requests: how they are waited for
+ *	cancel_async.c	how they are made
+ *	cancel_thread.c	the same with a libpq older than 17
  *	readonly.c		does SQL text do nothing but read?
  *	error.c			remote errors to local ones
- *	sqlbuild.c		dblink_get_pkey, dblink_build_sql_*; knows no libpq
  *	compat.h		differences between PostgreSQL majors and libpq versions
  *	count.h			how many objects of libpq are open; in a build for tests
- *
- * Calls go one way, from the left to the right; error.c is called by all:
- *
- *	dblink.c -> connection.c -> security.c -> option.c
- *	   |           |---------> establish.c -> remote.c, option.c
- *	   |           |---------> recover.c -> cancel.c, remote.c
- *	   |           `---------> stream.c -> batch.c, spool.c, decode.c, remote.c
- *	   |---------> result.c -> decode.c, remote.c, readonly.c
- *	   `---------> cancel.c -> cancel_async.c or cancel_thread.c
- *	planner.c -> scan.c -> connection.c, stream.c, result.c
- *	sqlbuild.c -> core only
  *
  * Who owns what.  Every PGconn, PGresult, PGnotify and reserved file descriptor
  * belongs to a DblinkConn, from the moment it exists: the field is the variable
  * that the libpq function is assigned to.  (A cancel request belongs to the
- * thread that makes it, too, if there is one.)  Every DblinkConn is in connection.c's list.  When
- * a transaction or subtransaction aborts, connection.c looks at each connection
- * that a call of that level was using, and cleans up what the call left behind.
- * So code anywhere may throw, no libpq object needs PG_TRY, and nothing leaks.
+ * thread that makes it, too, if there is one.)  Every DblinkConn is in
+ * connection.c's list.  When a transaction or subtransaction aborts, connection.c
+ * looks at each connection that a call of that level was using, and cleans up
+ * what the call left behind.  So code anywhere may throw, no libpq object needs
+ * PG_TRY, and nothing leaks.
  *
  * Memory contexts:
  *
@@ -57,6 +47,7 @@
  *	"dblink scan"		of a custom scan: arguments, the stream, kept rows.
  *	"dblink stream"		of a stream, child of the above: decoder, spool.
  *	"dblink row"		one row's Datums; reset before each row (decode.c).
+ *	"dblink notice"		a remote NOTICE on its way to the log (establish.c).
  *
  * Endings of names: _find gives NULL if there is none, _get throws, _open makes,
  * _close ends, _check throws and changes nothing, _is_ never throws.
@@ -122,6 +113,7 @@ typedef struct DblinkConn
 	PGnotify   *notify;			/* the notification being looked at, or NULL */
 	DblinkCancel *cancel;		/* a cancel request under way, or NULL */
 	DblinkStream *stream;		/* the stream that reads from it, or NULL */
+	bool		loops_back;		/* it leads to this very server */
 	bool		only_reads;		/* the asynchronous query does not write */
 
 	/* for DBLINK_ONE_CALL, if dblink.keep_connections allows it to be kept */
@@ -266,6 +258,7 @@ extern void dbl_conn_open(const char *name, const char *source);
 extern void dbl_conn_release(DblinkConn *conn);
 extern void dbl_conn_close(DblinkConn *conn);
 extern void dbl_conn_abandon(DblinkConn *conn);
+extern bool dbl_conn_is_any_streaming(void);
 extern void dbl_conn_read_ahead_all(void);
 extern Datum dbl_conn_names(bool *isnull);
 
@@ -285,12 +278,14 @@ extern void dbl_sec_password_used_check(DblinkConn *conn,
 										const char *conninfo);
 
 /* establish.c */
-extern void dbl_est_reserve_fd(DblinkConn *conn);
+extern bool dbl_est_reserve_fd(DblinkConn *conn);
 extern void dbl_est_connect(DblinkConn *conn, const char *conninfo);
 
 /* remote.c */
 extern int	dbl_remote_wait(DblinkConn *conn, int events, long timeout_ms,
 							uint32 wait_event);
+extern void dbl_remote_serve_interrupts(DblinkConn *conn);
+extern bool dbl_remote_answers_within(DblinkConn *conn, int ms);
 extern DblinkResultKind dbl_remote_kind(const PGresult *res);
 extern bool dbl_remote_is_partial(const PGresult *res);
 extern void dbl_remote_set_encoding(DblinkConn *conn);
@@ -301,9 +296,10 @@ extern PGresult *dbl_remote_describe(DblinkConn *conn, const char *sql);
 extern void dbl_remote_send_binary(DblinkConn *conn, const char *sql);
 extern PGresult *dbl_remote_finish(DblinkConn *conn);
 extern void dbl_remote_leave(DblinkConn *conn);
+extern void dbl_remote_end_call(DblinkConn *conn);
 extern void dbl_remote_fetch(DblinkConn *conn);
 extern PGresult *dbl_remote_next(DblinkConn *conn);
-extern bool dbl_remote_is_at_hand(DblinkConn *conn);
+extern PGresult *dbl_remote_next_at_hand(DblinkConn *conn);
 extern PGresult *dbl_remote_exec(DblinkConn *conn, const char *sql);
 extern bool dbl_remote_is_this_server(DblinkConn *conn);
 extern bool dbl_remote_is_alive(DblinkConn *conn);
@@ -332,6 +328,8 @@ extern Tuplestorestate *dbl_res_return(FunctionCallInfo fcinfo,
 									   TupleDesc tupdesc);
 extern void dbl_res_materialize(FunctionCallInfo fcinfo,
 								const DblinkQuery *query);
+extern Tuplestorestate *dbl_res_collect(const DblinkQuery *query,
+										TupleDesc tupdesc, bool random_access);
 extern bool dbl_res_send(const DblinkQuery *query, const char *sql,
 						 TupleDesc tupdesc);
 extern TupleDesc dbl_res_expected(FunctionCallInfo fcinfo);
@@ -369,6 +367,7 @@ extern bool dbl_stream_next(DblinkStream *stream, Datum *values, bool *nulls);
 extern void dbl_stream_read_ahead(DblinkStream *stream);
 extern void dbl_stream_drain(DblinkStream *stream);
 extern void dbl_stream_warn(DblinkStream *stream);
+extern void dbl_stream_leave(DblinkStream *stream);
 extern void dbl_stream_lose(DblinkStream *stream);
 extern void dbl_stream_end(DblinkStream *stream);
 extern void dbl_stream_end_of_xact(void);
@@ -382,13 +381,10 @@ extern bool dbl_sql_only_reads(const char *sql);
 
 /* planner.c */
 extern void dbl_plan_init(void);
-extern DblinkScanned dbl_plan_scanned(Oid funcid);
-extern bool dbl_plan_is_read_once(PlannedStmt *stmt, Plan *plan, Plan *target);
 
 /* scan.c */
 extern void dbl_scan_init(void);
 extern const CustomScanMethods dbl_scan_methods;
-
 
 /* error.c */
 extern void dbl_err_fill(DblinkError *error, DblinkConn *conn);
@@ -402,7 +398,9 @@ extern const char *dbl_err_clean(const char *raw);
 pg_noreturn extern void dbl_err_not_connected(const char *detail);
 pg_noreturn extern void dbl_err_no_cursor(const char *cursor);
 pg_noreturn extern void dbl_err_copy_refused(void);
+pg_noreturn extern void dbl_err_too_many_files(void);
 extern void dbl_err_closed(DblinkConn *conn);
+extern void dbl_err_argument_check(FunctionCallInfo fcinfo, int n);
 extern void dbl_err_remote_xact_aborted(DblinkConn *conn);
 pg_noreturn extern void dbl_err_in_use(DblinkConn *conn);
 

@@ -415,7 +415,7 @@ conversion_context(void *arg)
 
 /*
  * Are these eight bytes plain ASCII characters, none of them NUL?  A NUL borrows
- * from its neighbour, which can only make this false where it is already.
+ * from the byte above it; that can only make false what is false already.
  */
 static inline bool
 is_ascii_chunk(uint64 chunk)

@@ -12,7 +12,8 @@
  * remote may be broken or hostile: no byte of it reaches the local log or
  * client before dbl_err_clean() has seen it.
  *
- * Messages never contain a conninfo string or the value of an option.
+ * Our own messages never contain a conninfo string or the value of an option;
+ * what libpq says of a bad one may quote a part of it.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,6 +22,7 @@
 #include "dblink.h"
 
 #include "mb/pg_wchar.h"
+#include "utils/lsyscache.h"
 
 /*
  * Copy "raw", with every byte that is not valid in the database encoding
@@ -199,6 +201,38 @@ dbl_err_in_use(DblinkConn *conn)
 }
 
 /*
+ * Throw 08001: there is no file descriptor left for a connection.
+ */
+void
+dbl_err_too_many_files(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
+			 errmsg("could not establish connection"),
+			 errdetail("There are too many open files on the local server."),
+			 errhint(DBLINK_FD_HINT)));
+}
+
+/*
+ * Throw 22004 if argument n, counted from 0, of an SQL function is null, 42P13 if
+ * the function is declared without it: a user's own declaration may be so.
+ */
+void
+dbl_err_argument_check(FunctionCallInfo fcinfo, int n)
+{
+	if (n >= fcinfo->nargs)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+				 errmsg("function \"%s\" must have more arguments",
+						get_func_name(fcinfo->flinfo->fn_oid))));
+	if (fcinfo->args[n].isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument %d of function \"%s\" must not be null", n + 1,
+						get_func_name(fcinfo->flinfo->fn_oid))));
+}
+
+/*
  * Warn that a connection is gone, because the remote did not come to an end
  * with what it was doing when the call failed.
  */
@@ -210,7 +244,7 @@ dbl_err_closed(DblinkConn *conn)
 			 conn->kind == DBLINK_NAMED ?
 			 errmsg("dblink connection \"%s\" was closed", conn->name) :
 			 errmsg("unnamed dblink connection was closed"),
-			 errdetail("The remote server did not answer a cancel request in time.")));
+			 errdetail("The remote statement could not be brought to an end.")));
 }
 
 /*

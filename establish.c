@@ -21,6 +21,7 @@
 #include "mb/pg_wchar.h"
 #include "storage/fd.h"
 #include "storage/latch.h"
+#include "utils/memutils.h"
 
 /* How much of a remote notice is logged. */
 #define NOTICE_MAX		8192
@@ -42,6 +43,9 @@ typedef struct Address
 	char		port[NI_MAXSERV];
 } Address;
 
+/* For making what is logged of a notice; reset after each. */
+static MemoryContext notice_context = NULL;
+
 static void log_notice(void *arg, const PGresult *res);
 static void params_add(ConnectParams *params, const char *keyword, const char *value);
 static void params_init(ConnectParams *params, const char *conninfo);
@@ -59,63 +63,64 @@ static bool params_skip_host(ConnectParams *params, PGconn *pgconn,
 							 const PQconninfoOption *options);
 
 /*
- * Reserve a file descriptor for a connection that is about to be made.
- *
- * Throws 08001 if the session has none left, or this would be the last: every
- * wait needs one for a moment.
+ * Reserve a file descriptor for a connection that is about to be made.  Gives
+ * false if the session has none left, or this would be the last: every wait needs
+ * one for a moment.
  */
-void
+bool
 dbl_est_reserve_fd(DblinkConn *conn)
 {
-	bool		enough = AcquireExternalFD();
-
-	conn->holds_fd = enough;
-	if (enough)
-	{
-		enough = AcquireExternalFD();
-		if (enough)
-			ReleaseExternalFD();
-	}
-	if (!enough)
-		ereport(ERROR,
-				(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
-				 errmsg("could not establish connection"),
-				 errdetail("There are too many open files on the local server."),
-				 errhint(DBLINK_FD_HINT)));
+	if (!conn->holds_fd)
+		conn->holds_fd = AcquireExternalFD();
+	if (!conn->holds_fd || !AcquireExternalFD())
+		return false;
+	ReleaseExternalFD();
+	return true;
 }
 
 /*
  * Notice receiver: a remote NOTICE goes to the local log, as one entry however
- * many lines it has, and of no more than NOTICE_MAX bytes.
+ * many lines it has, and of no more than NOTICE_MAX bytes.  Neither the local
+ * statement nor the context goes with it: both can hold a connection string.
  *
- * libpq calls this from its own depths.  An error that left here would tear
- * libpq's state, so neither an interrupt nor a lack of memory may: a message
- * that can't be logged is lost.  Throwing resets the count of what holds
- * interrupts off, so that is put back.
+ * libpq calls this in the middle of its own work.  An error that left here would
+ * leave libpq in a state that nobody knows, so neither an interrupt nor a lack of
+ * memory may throw: a message that can't be logged is lost.  An error resets
+ * InterruptHoldoffCount, so that is put back.
  */
 static void
 log_notice(void *arg, const PGresult *res)
 {
-	MemoryContext context = CurrentMemoryContext;
+	MemoryContext caller_context = CurrentMemoryContext;
 	uint32		holdoff = InterruptHoldoffCount;
 
 	HOLD_INTERRUPTS();
 	PG_TRY();
 	{
 		const char *raw = PQresultErrorMessage(res);
-		char	   *notice = pnstrdup(raw, Min(strlen(raw), NOTICE_MAX));
+		char	   *notice;
 
+		if (notice_context == NULL)
+			notice_context = AllocSetContextCreate(TopMemoryContext,
+												   "dblink notice",
+												   ALLOCSET_SMALL_SIZES);
+		MemoryContextSwitchTo(notice_context);
+		notice = pnstrdup(raw, Min(strlen(raw), NOTICE_MAX));
 		ereport(LOG,
 				(errmsg_internal("received message via remote connection: %s",
 								 pchomp(dbl_err_clean(notice))),
-				 errhidestmt(true)));
+				 errhidestmt(true),
+				 errhidecontext(true)));
 	}
 	PG_CATCH();
 	{
-		MemoryContextSwitchTo(context);
+		MemoryContextSwitchTo(caller_context);
 		FlushErrorState();
 	}
 	PG_END_TRY();
+	MemoryContextSwitchTo(caller_context);
+	if (notice_context != NULL)
+		MemoryContextReset(notice_context);
 	InterruptHoldoffCount = holdoff;
 }
 

@@ -4,13 +4,12 @@
  *	  The streaming scan in the planner.
  *
  * The planner is given a custom scan in place of the function scan of dblink(),
- * dblink_fetch() and dblink_get_result(), at the same cost.  (What may change is
- * that it puts a Material node on it where a nested loop reads it again: a
- * function scan keeps its rows anyway, of a custom scan the planner does not
- * know.)
+ * dblink_fetch() and dblink_get_result(), at the same cost.  (The planner
+ * may put a Material node on it where a nested loop reads it again: it knows that
+ * a function scan keeps its rows, but not what a custom scan does.)
  *
- * The rule is: never worse than the function.  Where the two could be told apart,
- * as far as the planner can know, the function scan stays (is_streamable); what
+ * Where the two could be told apart, as far as the planner can know, the function
+ * scan stays (is_streamable); what
  * is not known before the arguments are, is decided when the scan starts, in
  * scan.c.
  *
@@ -35,6 +34,7 @@
 
 static set_rel_pathlist_hook_type previous_hook = NULL;
 
+static DblinkScanned scanned_function(Oid funcid);
 static bool are_arguments_streamable(DblinkScanned function, List *args);
 static bool is_whole_row_used(RelOptInfo *rel, Index rti);
 static bool is_streamable(RelOptInfo *rel, Index rti, RangeTblEntry *rte);
@@ -54,8 +54,8 @@ static const CustomPathMethods path_methods = {
  * by the address of its code.  A function with SECURITY DEFINER or SET is run
  * through a handler of the server's, and is none of ours then.
  */
-DblinkScanned
-dbl_plan_scanned(Oid funcid)
+static DblinkScanned
+scanned_function(Oid funcid)
 {
 	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
 	bool		is_c;
@@ -155,7 +155,7 @@ is_streamable(RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 		expr->funcresulttype != RECORDOID)
 		return false;
 
-	function = dbl_plan_scanned(expr->funcid);
+	function = scanned_function(expr->funcid);
 	return function != DBLINK_SCAN_NONE &&
 		are_arguments_streamable(function, expr->args) &&
 		!contain_var_clause((Node *) expr->args) &&
@@ -190,7 +190,7 @@ scan_tlist(Index rti, RangeTblEntry *rte, RangeTblFunction *rtfunc)
 
 /*
  * The path was chosen: make the plan node.  What the scan needs of the function
- * is its call expression.
+ * is its call expression, and which of ours it is.
  */
 static Plan *
 plan_scan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist,
@@ -205,6 +205,8 @@ plan_scan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist,
 	cscan->scan.scanrelid = 0;
 	cscan->flags = path->flags;
 	cscan->custom_exprs = list_make1(rtfunc->funcexpr);
+	cscan->custom_private =
+		list_make1_int(scanned_function(((FuncExpr *) rtfunc->funcexpr)->funcid));
 	cscan->custom_scan_tlist = scan_tlist(rel->relid, rte, rtfunc);
 	cscan->methods = &dbl_scan_methods;
 	return &cscan->scan.plan;
@@ -245,52 +247,4 @@ dbl_plan_init(void)
 {
 	previous_hook = set_rel_pathlist_hook;
 	set_rel_pathlist_hook = add_scan_path;
-}
-
-/*
- * Is "target" in this part of a plan, where nothing reads it more than once?
- *
- * The inner side of a nested loop is read again for each outer row, unless rows
- * are kept there by a Material node of its own, and so is what a recursive union
- * repeats.  An InitPlan or CTE is run once if nothing outside it is of influence
- * on it; other subqueries are not.
- */
-bool
-dbl_plan_is_read_once(PlannedStmt *stmt, Plan *plan, Plan *target)
-{
-	List	   *children = NIL;
-	ListCell   *cell;
-
-	if (plan == NULL)
-		return false;
-	if (plan == target)
-		return true;
-
-	children = lappend(children, outerPlan(plan));
-	if (IsA(plan, Append))
-		children = list_concat(children, ((Append *) plan)->appendplans);
-	else if (IsA(plan, MergeAppend))
-		children = list_concat(children, ((MergeAppend *) plan)->mergeplans);
-	else if (IsA(plan, SubqueryScan))
-		children = lappend(children, ((SubqueryScan *) plan)->subplan);
-	else if (!IsA(plan, RecursiveUnion) &&
-			 (!IsA(plan, NestLoop) || (IsA(innerPlan(plan), Material) &&
-									   ((NestLoop *) plan)->nestParams == NIL)))
-		children = lappend(children, innerPlan(plan));
-
-	foreach(cell, plan->initPlan)
-	{
-		Plan	   *subplan = list_nth(stmt->subplans,
-									   lfirst_node(SubPlan, cell)->plan_id - 1);
-
-		if (subplan != NULL && bms_is_empty(subplan->extParam))
-			children = lappend(children, subplan);
-	}
-
-	foreach(cell, children)
-	{
-		if (dbl_plan_is_read_once(stmt, lfirst(cell), target))
-			return true;
-	}
-	return false;
 }

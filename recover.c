@@ -4,8 +4,8 @@
  *	  Making a connection usable again after a failed call.
  *
  * When a call has failed, its transaction is aborting: nothing may throw, and
- * interrupts are held.  So every wait here is a poll() with a deadline.  Whatever
- * can't be brought to an end by then, is given up, and the caller closes the
+ * interrupts are held.  So every wait here is a poll() with a deadline.  What
+ * can't be brought to an end by then is given up, and the caller closes the
  * connection.
  *
  *-------------------------------------------------------------------------
@@ -129,9 +129,9 @@ drain_some(DblinkConn *conn, TimestampTz deadline)
 }
 
 /*
- * Let the remote finish what the failed call began: the exchange, or where the
- * call owns that only, the current result.  Gives false if that takes long, or
- * somebody does not want to wait for it.
+ * Let the remote finish what the failed call began: the whole exchange, or only
+ * the current result if that is all the call owns.  Gives false if that takes
+ * too long, or an interrupt is pending.
  */
 static bool
 let_finish(DblinkConn *conn)

@@ -4,7 +4,8 @@
  *	  Talking to the remote server: send, receive, wait.
  *
  * libpq is used without its blocking calls: every socket is non-blocking, and
- * every wait of a call that goes on is in dbl_remote_wait().  It waits on the
+ * every wait for the remote is in dbl_remote_wait().  (Those for a cancel request
+ * are in cancel.c, those after a failed call in recover.c.)  It waits on the
  * process latch as well, and serves interrupts.  So it may throw, anywhere; what
  * must be cleaned up then is known from the DblinkConn (see dblink.h), and is
  * done in recover.c.
@@ -13,7 +14,6 @@
  */
 #include "postgres.h"
 
-#include <netdb.h>
 #include <poll.h>
 
 #include "dblink.h"
@@ -34,15 +34,19 @@
 /* How long to wait without looking at the latch. */
 #define BRIEF_MS		1
 
+/* How long dblink_is_busy() goes on reading. */
+#define TAKE_IN_MS		10
+
 static int	wait_socket_briefly(DblinkConn *conn, int events);
 static void begin_call(DblinkConn *conn, DblinkPhase phase);
 static bool is_in_xact(DblinkConn *conn);
-static void end_call(DblinkConn *conn);
 static void flush(DblinkConn *conn);
 pg_noreturn static void not_sent(DblinkConn *conn);
+static void take_result(DblinkConn *conn);
 static void receive(DblinkConn *conn);
 static void copy_check(DblinkConn *conn);
 static PGresult *read_to_end(DblinkConn *conn);
+static bool is_readable(DblinkConn *conn);
 static void description_failed(DblinkConn *conn);
 static PGresult *read_description(DblinkConn *conn);
 
@@ -69,13 +73,11 @@ wait_socket_briefly(DblinkConn *conn, int events)
  * Wait until the socket has one of "events" (WL_SOCKET_READABLE and so on) or
  * the time is over; -1 waits for ever.  Gives what happened, 0 for a time-out.
  *
- * An interrupt is served here.  If it throws, the remote statement is not
- * wanted any more.
+ * Serves interrupts.
  */
 int
 dbl_remote_wait(DblinkConn *conn, int events, long timeout_ms, uint32 wait_event)
 {
-	bool		cancel_on_abort = conn->cancel_on_abort;
 	int			happened;
 
 	happened = wait_socket_briefly(conn, events);
@@ -87,12 +89,37 @@ dbl_remote_wait(DblinkConn *conn, int events, long timeout_ms, uint32 wait_event
 									 wait_event);
 	if (happened & WL_LATCH_SET)
 		ResetLatch(MyLatch);
+	dbl_remote_serve_interrupts(conn);
+	return happened & events;
+}
+
+/*
+ * Does the remote begin to answer what was sent within so many milliseconds?
+ *
+ * libpq may have read the answer already.  It is asked here, which makes it look
+ * into it; so rows are asked for in parts before, as in receive().
+ */
+bool
+dbl_remote_answers_within(DblinkConn *conn, int ms)
+{
+	(void) dbl_set_chunked_rows(conn->pgconn, CHUNK_ROWS);
+	return !PQisBusy(conn->pgconn) ||
+		dbl_remote_wait(conn, WL_SOCKET_READABLE, ms,
+						dbl_wait_event(DBLINK_WAIT_GET_RESULT)) != 0;
+}
+
+/*
+ * Serve an interrupt in the middle of an exchange.  If it throws, the remote
+ * statement is not wanted any more.
+ */
+void
+dbl_remote_serve_interrupts(DblinkConn *conn)
+{
+	bool		cancel_on_abort = conn->cancel_on_abort;
 
 	conn->cancel_on_abort = true;
 	CHECK_FOR_INTERRUPTS();
 	conn->cancel_on_abort = cancel_on_abort;
-
-	return happened & events;
 }
 
 /*
@@ -147,11 +174,11 @@ is_in_xact(DblinkConn *conn)
 }
 
 /*
- * The exchange is over.  A transaction block that we opened for a cursor may
- * have been ended in it; another one will be the user's.
+ * The exchange is over, for whatever reason.  A transaction block that we opened
+ * for a cursor may have been ended in it; another one will be the user's.
  */
-static void
-end_call(DblinkConn *conn)
+void
+dbl_remote_end_call(DblinkConn *conn)
 {
 	conn->phase = DBLINK_IDLE;
 	if (PQtransactionStatus(conn->pgconn) == PQTRANS_IDLE)
@@ -180,14 +207,15 @@ flush(DblinkConn *conn)
  * Send SQL text of one or more statements; their results are for this call,
  * row by row.
  *
- * Gives false, and changes nothing, if libpq does not take it: because it is
- * not connected, or another query's results were not fetched.
+ * Gives false if libpq does not take it: because it is not connected, or another
+ * query's results were not fetched, which they still can be then.
  */
 bool
 dbl_remote_send(DblinkConn *conn, const char *sql)
 {
 	bool		in_xact = is_in_xact(conn);
 
+	dbl_remote_forget(conn);
 	if (!PQsendQuery(conn->pgconn, sql))
 		return false;
 	conn->in_xact = in_xact;
@@ -199,8 +227,8 @@ dbl_remote_send(DblinkConn *conn, const char *sql)
 /*
  * Throw XX000: libpq does not take a query.
  *
- * If that is because the end of an asynchronous query was not fetched, although
- * all its results were, it is taken note of: a second try succeeds.
+ * If that is because only the end of an asynchronous query was not fetched, it is
+ * fetched now: a second try succeeds.
  */
 static void
 not_sent(DblinkConn *conn)
@@ -224,7 +252,7 @@ dbl_remote_send_query(DblinkConn *conn, const char *sql)
 }
 
 /*
- * Leave a query that was sent to itself; its results are for a later call.
+ * Leave a query that was sent running; a later call fetches its results.
  */
 void
 dbl_remote_leave(DblinkConn *conn)
@@ -233,7 +261,7 @@ dbl_remote_leave(DblinkConn *conn)
 }
 
 /*
- * From here on, the next result of a query that was left is for this call.
+ * From here on, the next result of such a query is for this call.
  */
 void
 dbl_remote_fetch(DblinkConn *conn)
@@ -279,8 +307,21 @@ dbl_remote_is_partial(const PGresult *res)
 }
 
 /*
- * Get the next result from libpq, or the next part of one, waiting for it.  It
- * belongs to the connection, in place of the last.
+ * Get the next result from libpq, or the next part of one, which must have come.
+ * It belongs to the connection, in place of the last.
+ *
+ * Throws 0A000 if the remote begins to copy.
+ */
+static void
+take_result(DblinkConn *conn)
+{
+	PQclear(conn->res);
+	conn->res = PQgetResult(conn->pgconn);
+	copy_check(conn);
+}
+
+/*
+ * The same, waiting for it.
  *
  * Where a result begins, its rows are asked for in parts.  That is not possible
  * any more if libpq has read some already, as for dblink_is_busy(); then they
@@ -291,8 +332,6 @@ receive(DblinkConn *conn)
 {
 	if (!dbl_remote_is_partial(conn->res))
 		(void) dbl_set_chunked_rows(conn->pgconn, CHUNK_ROWS);
-	PQclear(conn->res);
-	conn->res = NULL;
 
 	while (PQisBusy(conn->pgconn))
 	{
@@ -311,8 +350,7 @@ receive(DblinkConn *conn)
 				(errcode(ERRCODE_CONNECTION_FAILURE),
 				 errmsg_internal("%s", dbl_err_message(conn))));
 	}
-	conn->res = PQgetResult(conn->pgconn);
-	copy_check(conn);
+	take_result(conn);
 }
 
 /*
@@ -331,17 +369,21 @@ dbl_remote_next(DblinkConn *conn)
 	else
 		receive(conn);
 	if (conn->res == NULL)
-		end_call(conn);
+		dbl_remote_end_call(conn);
 	return conn->res;
 }
 
 /*
- * Has the next result come, so that dbl_remote_next() will not wait?
+ * The same in the middle of a result with rows, if its next part has come; NULL,
+ * and nothing is changed, if that has to be waited for.
  */
-bool
-dbl_remote_is_at_hand(DblinkConn *conn)
+PGresult *
+dbl_remote_next_at_hand(DblinkConn *conn)
 {
-	return !PQisBusy(conn->pgconn);
+	if (PQisBusy(conn->pgconn))
+		return NULL;
+	take_result(conn);
+	return conn->res;
 }
 
 /*
@@ -388,7 +430,7 @@ read_to_end(DblinkConn *conn)
 	}
 	conn->res = conn->last_res;
 	conn->last_res = NULL;
-	end_call(conn);
+	dbl_remote_end_call(conn);
 	return conn->res;
 }
 
@@ -399,7 +441,6 @@ read_to_end(DblinkConn *conn)
 PGresult *
 dbl_remote_exec(DblinkConn *conn, const char *sql)
 {
-	dbl_remote_forget(conn);
 	if (!dbl_remote_send(conn, sql))
 		return NULL;
 	return read_to_end(conn);
@@ -464,7 +505,7 @@ read_description(DblinkConn *conn)
 	if (!PQexitPipelineMode(conn->pgconn) &&
 		PQstatus(conn->pgconn) == CONNECTION_OK)
 		description_failed(conn);
-	end_call(conn);
+	dbl_remote_end_call(conn);
 	return conn->res;
 }
 
@@ -540,12 +581,31 @@ dbl_remote_set_encoding(DblinkConn *conn)
 }
 
 /*
+ * Is there something to be read on the socket now?
+ */
+static bool
+is_readable(DblinkConn *conn)
+{
+	struct pollfd pfd = {.fd = PQsocket(conn->pgconn), .events = POLLIN};
+
+	return poll(&pfd, 1, 0) > 0;
+}
+
+/*
  * Is a query still running, so that fetching its result would wait?
+ *
+ * Takes in what has come, for a moment: who asks again and again waits for no
+ * longer than the remote takes, however large the result is.
  */
 bool
 dbl_remote_is_busy(DblinkConn *conn)
 {
-	PQconsumeInput(conn->pgconn);
+	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													   TAKE_IN_MS);
+
+	while (PQconsumeInput(conn->pgconn) && PQisBusy(conn->pgconn) &&
+		   is_readable(conn) && dbl_time_left(deadline) > 0)
+		;
 	return PQisBusy(conn->pgconn) != 0;
 }
 
@@ -558,9 +618,7 @@ dbl_remote_is_alive(DblinkConn *conn)
 {
 	while (PQstatus(conn->pgconn) == CONNECTION_OK)
 	{
-		struct pollfd pfd = {.fd = PQsocket(conn->pgconn), .events = POLLIN};
-
-		if (poll(&pfd, 1, 0) == 0)
+		if (!is_readable(conn))
 			return true;
 		CHECK_FOR_INTERRUPTS();
 		if (!PQconsumeInput(conn->pgconn))

@@ -3,13 +3,14 @@
  * result.c
  *	  The answer to a query, into a tuplestore.
  *
- * For a function that the executor materialises: the sink collects what the
- * decoder (decode.c) made of remote rows.  Rows go straight from libpq, which
+ * For whoever wants all rows before he uses the first, as a function that the
+ * executor materialises does: the sink collects what the decoder (decode.c) made
+ * of remote rows.  Rows go straight from libpq, which
  * hands them out in small parts, into the tuplestore: memory is flat however
  * many there are.
  *
- * Memory: the tuplestore and its tuple descriptor are made in the per-query
- * context, where the executor wants them.
+ * Memory: for a function, the tuplestore and its tuple descriptor are made in
+ * the per-query context, where the executor wants them.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,13 +20,17 @@
 
 #include "catalog/pg_type.h"
 #include "funcapi.h"
+#include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 
 /* Collects the rows of a call. */
 typedef struct Sink
 {
-	FunctionCallInfo fcinfo;
 	const DblinkQuery *query;
+	FunctionCallInfo fcinfo;	/* the function's that returns them, or NULL */
+	TupleDesc	expected;		/* the row type, where there is no function */
+	MemoryContext context;		/* of the tuplestore and the row type */
+	bool		random_access;	/* can the tuplestore be read backward? */
 	Tuplestorestate *store;		/* NULL until there is something to put in */
 	TupleDesc	tupdesc;		/* of what is in the store */
 	DblinkDecoder *decoder;		/* of the current result, or NULL */
@@ -36,14 +41,15 @@ typedef struct Sink
 } Sink;
 
 static bool are_types_equal(PGresult *description, TupleDesc tupdesc);
-static TupleDesc result_tupdesc(FunctionCallInfo fcinfo);
-static Tuplestorestate *store_begin(FunctionCallInfo fcinfo);
+static TupleDesc expected_tupdesc(Sink *sink);
+static Tuplestorestate *store_begin(MemoryContext context, bool random_access);
 static void sink_clear(Sink *sink);
 static void sink_begin_rows(Sink *sink, PGresult *res);
 static void sink_rows(Sink *sink, PGresult *res);
 static void sink_end_rows(Sink *sink);
 static void sink_command(Sink *sink, PGresult *res);
-static void sink_return(Sink *sink);
+static bool sink_answer(Sink *sink);
+static void row_type_check(TupleDesc returned, TupleDesc expected);
 
 /*
  * Begin to return a set, empty so far.  Throws 0A000 if the caller can't take
@@ -136,17 +142,19 @@ dbl_res_expected(FunctionCallInfo fcinfo)
 }
 
 /*
- * The row type that the caller expects, in the per-query context.  Throws
- * 0A000 if there is no column definition list and no other type.
+ * The row type that is expected, in the sink's context.  Throws 0A000 if a
+ * function is called without a column definition list, and has no other type.
  */
 static TupleDesc
-result_tupdesc(FunctionCallInfo fcinfo)
+expected_tupdesc(Sink *sink)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	MemoryContext caller_context;
 	TupleDesc	tupdesc;
 
-	switch (get_call_result_type(fcinfo, NULL, &tupdesc))
+	if (sink->fcinfo == NULL)
+		return sink->expected;
+
+	switch (get_call_result_type(sink->fcinfo, NULL, &tupdesc))
 	{
 		case TYPEFUNC_COMPOSITE:
 			break;
@@ -160,25 +168,21 @@ result_tupdesc(FunctionCallInfo fcinfo)
 			elog(ERROR, "return type must be a row type");
 	}
 
-	caller_context = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
+	caller_context = MemoryContextSwitchTo(sink->context);
 	tupdesc = CreateTupleDescCopy(tupdesc);
 	MemoryContextSwitchTo(caller_context);
 	return tupdesc;
 }
 
 /*
- * Make a tuplestore for the rows of a set-returning function.
+ * Make a tuplestore in the context.
  */
 static Tuplestorestate *
-store_begin(FunctionCallInfo fcinfo)
+store_begin(MemoryContext context, bool random_access)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	MemoryContext caller_context;
-	Tuplestorestate *store;
+	MemoryContext caller_context = MemoryContextSwitchTo(context);
+	Tuplestorestate *store = tuplestore_begin_heap(random_access, false, work_mem);
 
-	caller_context = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
-	store = tuplestore_begin_heap((rsinfo->allowedModes & SFRM_Materialize_Random) != 0,
-								  false, work_mem);
 	MemoryContextSwitchTo(caller_context);
 	return store;
 }
@@ -194,7 +198,8 @@ dbl_res_return(FunctionCallInfo fcinfo, TupleDesc tupdesc)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	MemoryContext caller_context;
 
-	rsinfo->setResult = store_begin(fcinfo);
+	rsinfo->setResult = store_begin(rsinfo->econtext->ecxt_per_query_memory,
+									(rsinfo->allowedModes & SFRM_Materialize_Random) != 0);
 	caller_context = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
 	rsinfo->setDesc = BlessTupleDesc(CreateTupleDescCopy(tupdesc));
 	MemoryContextSwitchTo(caller_context);
@@ -211,7 +216,7 @@ sink_clear(Sink *sink)
 	if (sink->store != NULL)
 		tuplestore_clear(sink->store);
 	else
-		sink->store = store_begin(sink->fcinfo);
+		sink->store = store_begin(sink->context, sink->random_access);
 }
 
 /*
@@ -220,7 +225,7 @@ sink_clear(Sink *sink)
 static void
 sink_begin_rows(Sink *sink, PGresult *res)
 {
-	sink->tupdesc = result_tupdesc(sink->fcinfo);
+	sink->tupdesc = expected_tupdesc(sink);
 	sink->decoder = dbl_dec_begin(sink->query->conn, res, sink->tupdesc);
 	sink->guc_level = dbl_dec_mimic(sink->decoder);
 	sink->row = palloc(sizeof(DblinkValue) * sink->tupdesc->natts);
@@ -243,6 +248,7 @@ sink_rows(Sink *sink, PGresult *res)
 
 	for (row = 0; row < nrows; row++)
 	{
+		dbl_remote_serve_interrupts(sink->query->conn);
 		dbl_row_values(res, row, sink->row, sink->tupdesc->natts);
 		dbl_dec_row(sink->decoder, sink->query->conn, sink->row,
 					sink->values, sink->nulls);
@@ -265,14 +271,13 @@ sink_end_rows(Sink *sink)
 }
 
 /*
- * A command without rows gives one row with its tag.  But FETCH gives rows,
- * even none; where it gave a tag only, the cursor is not one.  Throws 34000 for
- * that.
+ * A command without rows gives one row with its tag.  But FETCH always gives rows,
+ * if only none: a bare tag means that the cursor does not return rows.  Throws
+ * 34000 for that.
  */
 static void
 sink_command(Sink *sink, PGresult *res)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) sink->fcinfo->resultinfo;
 	MemoryContext caller_context;
 	Datum		tag;
 	bool		isnull = false;
@@ -281,7 +286,7 @@ sink_command(Sink *sink, PGresult *res)
 		dbl_err_no_cursor(sink->query->cursor);
 
 	sink_clear(sink);
-	caller_context = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
+	caller_context = MemoryContextSwitchTo(sink->context);
 	sink->tupdesc = CreateTemplateTupleDesc(1);
 	TupleDescInitEntry(sink->tupdesc, 1, "status", TEXTOID, -1, 0);
 	TupleDescFinalize(sink->tupdesc);
@@ -293,15 +298,56 @@ sink_command(Sink *sink, PGresult *res)
 }
 
 /*
- * Hand the rows over to the executor.
+ * Read the answer to a query, up to its end, into the sink.  Gives false, and no
+ * rows, if the remote failed and that was reported as a NOTICE.
  */
-static void
-sink_return(Sink *sink)
+static bool
+sink_answer(Sink *sink)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) sink->fcinfo->resultinfo;
+	DblinkConn *conn = sink->query->conn;
+	DblinkError error = {0};
+	bool		complete = conn->phase == DBLINK_FETCHING;
+	PGresult   *res;
 
-	rsinfo->setResult = sink->store;
-	rsinfo->setDesc = sink->tupdesc;
+	while ((res = dbl_remote_next(conn)) != NULL)
+	{
+		switch (dbl_remote_kind(res))
+		{
+			case DBLINK_ROWS:
+				sink_rows(sink, res);
+				complete = false;
+				break;
+			case DBLINK_LAST_ROWS:
+				sink_rows(sink, res);
+				sink_end_rows(sink);
+				complete = true;
+				break;
+			case DBLINK_COMMAND:
+				sink_command(sink, res);
+				complete = true;
+				break;
+			case DBLINK_FAILURE:
+				sink_end_rows(sink);
+				if (error.primary == NULL)
+					dbl_err_fill(&error, conn);
+				break;
+		}
+	}
+
+	/* No answer at all, or rows without their end, is not an empty result. */
+	if (!complete && error.primary == NULL)
+	{
+		sink_end_rows(sink);
+		dbl_err_fill(&error, conn);
+	}
+	if (error.primary == NULL)
+		return true;
+
+	dbl_err_report(&error, sink->query->fail_on_error ? ERROR : NOTICE,
+				   sink->query->action);
+	if (sink->store != NULL)
+		tuplestore_end(sink->store);
+	return false;
 }
 
 /*
@@ -315,49 +361,71 @@ sink_return(Sink *sink)
 void
 dbl_res_materialize(FunctionCallInfo fcinfo, const DblinkQuery *query)
 {
-	Sink		sink = {fcinfo, query};
-	DblinkError error = {0};
-	bool		complete = query->conn->phase == DBLINK_FETCHING;
-	PGresult   *res;
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Sink		sink = {
+		.query = query,
+		.fcinfo = fcinfo,
+		.context = rsinfo->econtext->ecxt_per_query_memory,
+		.random_access = (rsinfo->allowedModes & SFRM_Materialize_Random) != 0
+	};
 
-	while ((res = dbl_remote_next(query->conn)) != NULL)
-	{
-		switch (dbl_remote_kind(res))
-		{
-			case DBLINK_ROWS:
-				sink_rows(&sink, res);
-				complete = false;
-				break;
-			case DBLINK_LAST_ROWS:
-				sink_rows(&sink, res);
-				sink_end_rows(&sink);
-				complete = true;
-				break;
-			case DBLINK_COMMAND:
-				sink_command(&sink, res);
-				complete = true;
-				break;
-			case DBLINK_FAILURE:
-				sink_end_rows(&sink);
-				if (error.primary == NULL)
-					dbl_err_fill(&error, query->conn);
-				break;
-		}
-	}
-
-	/* No answer at all, or rows without their end, is not an empty result. */
-	if (!complete && error.primary == NULL)
-	{
-		sink_end_rows(&sink);
-		dbl_err_fill(&error, query->conn);
-	}
-	if (error.primary != NULL)
-	{
-		dbl_err_report(&error, query->fail_on_error ? ERROR : NOTICE,
-					   query->action);
-		if (sink.store != NULL)
-			tuplestore_end(sink.store);
+	if (!sink_answer(&sink))
 		return;
+	rsinfo->setResult = sink.store;
+	rsinfo->setDesc = sink.tupdesc;
+}
+
+/*
+ * The same for whoever takes the function's place.  Gives the rows in a
+ * tuplestore, in the current memory context; tupdesc is their type.
+ *
+ * A remote error is thrown.  Throws 42804, too, if a command gave its tag, and a
+ * row of the expected type can't hold that.
+ */
+Tuplestorestate *
+dbl_res_collect(const DblinkQuery *query, TupleDesc tupdesc, bool random_access)
+{
+	Sink		sink = {
+		.query = query,
+		.expected = tupdesc,
+		.context = CurrentMemoryContext,
+		.random_access = random_access
+	};
+
+	(void) sink_answer(&sink);
+	if (sink.store == NULL)
+		sink.store = store_begin(sink.context, random_access);
+	else
+		row_type_check(sink.tupdesc, tupdesc);
+	return sink.store;
+}
+
+/*
+ * Throw 42804 if rows are not of the expected type: in the words of the executor,
+ * which looks at what a function returned.
+ */
+static void
+row_type_check(TupleDesc returned, TupleDesc expected)
+{
+	int			i;
+
+	if (returned->natts != expected->natts)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("function return row and query-specified return row do not match"),
+				 errdetail_plural("Returned row contains %d attribute, but query expects %d.",
+								  "Returned row contains %d attributes, but query expects %d.",
+								  returned->natts, returned->natts, expected->natts)));
+	for (i = 0; i < returned->natts; i++)
+	{
+		Oid			type = TupleDescAttr(returned, i)->atttypid;
+		Oid			wanted = TupleDescAttr(expected, i)->atttypid;
+
+		if (!IsBinaryCoercible(type, wanted))
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("function return row and query-specified return row do not match"),
+					 errdetail("Returned type %s at ordinal position %d, but query expects %s.",
+							   format_type_be(type), i + 1, format_type_be(wanted))));
 	}
-	sink_return(&sink);
 }

@@ -8,8 +8,8 @@
  * arguments, sends the query, and takes a row from the stream (stream.c) whenever
  * the plan asks for one.
  *
- * Where that could be told apart from the function, it calls the function, through
- * the executor, and reads what it returned (send_query decides).
+ * Where that could be told apart from the function (begin_query decides), all rows
+ * are read before the first is used, as the function does.
  *
  * Where the plan may read the rows again, they are kept in a tuplestore as they
  * are read (rows_are_kept).
@@ -35,6 +35,9 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+/* How long a query may take to answer before other streams yield. */
+#define PATIENCE_MS		1000
+
 /* State of a scan; the first field is the executor's. */
 typedef struct DblinkScanState
 {
@@ -52,8 +55,7 @@ typedef struct DblinkScanState
 	bool		started;
 	bool		keep;			/* rows may be read again */
 	DblinkStream *stream;		/* NULL if there is nothing to read from it */
-	Tuplestorestate *kept;		/* rows read so far, or what the function
-								 * returned; or NULL */
+	Tuplestorestate *kept;		/* rows read so far, or all of them; or NULL */
 	TupleTableSlot *kept_slot;	/* for reading them */
 	const char *source;			/* for EXPLAIN: how the rows came */
 } DblinkScanState;
@@ -63,6 +65,7 @@ static dlist_head scans = DLIST_STATIC_INIT(scans);
 static void end_of_subxact(SubXactEvent event, SubTransactionId mySubid,
 						   SubTransactionId parentSubid, void *arg);
 static void forget_scan(void *arg);
+static TupleDesc row_type(DblinkScanState *state);
 static Node *create_scan_state(CustomScan *cscan);
 static void begin_scan(CustomScanState *node, EState *estate, int eflags);
 static TupleTableSlot *exec_scan(CustomScanState *node);
@@ -140,6 +143,15 @@ create_scan_state(CustomScan *cscan)
 }
 
 /*
+ * The type of the scan's rows, which is the column definition list's.
+ */
+static TupleDesc
+row_type(DblinkScanState *state)
+{
+	return state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor;
+}
+
+/*
  * Walker: collect the executor parameters that an expression depends on, in the
  * Bitmapset to which "context" points.
  */
@@ -156,18 +168,67 @@ collect_params(Node *node, void *context)
 }
 
 /*
+ * Is "target" in this part of a plan, where nothing reads it more than once?
+ *
+ * The inner side of a nested loop is read again for each outer row, unless rows
+ * are kept there by a Material node of its own, and so is what a recursive union
+ * repeats.  An InitPlan or CTE is run once if it depends on nothing outside it;
+ * other subqueries may be run again.
+ */
+static bool
+is_read_once(PlannedStmt *stmt, Plan *plan, Plan *target)
+{
+	List	   *children = NIL;
+	ListCell   *cell;
+
+	if (plan == NULL)
+		return false;
+	if (plan == target)
+		return true;
+
+	children = lappend(children, outerPlan(plan));
+	if (IsA(plan, Append))
+		children = list_concat(children, ((Append *) plan)->appendplans);
+	else if (IsA(plan, MergeAppend))
+		children = list_concat(children, ((MergeAppend *) plan)->mergeplans);
+	else if (IsA(plan, SubqueryScan))
+		children = lappend(children, ((SubqueryScan *) plan)->subplan);
+	else if (!IsA(plan, RecursiveUnion) &&
+			 (!IsA(plan, NestLoop) || (IsA(innerPlan(plan), Material) &&
+									   ((NestLoop *) plan)->nestParams == NIL)))
+		children = lappend(children, innerPlan(plan));
+
+	foreach(cell, plan->initPlan)
+	{
+		Plan	   *subplan = list_nth(stmt->subplans,
+									   lfirst_node(SubPlan, cell)->plan_id - 1);
+
+		if (subplan != NULL && bms_is_empty(subplan->extParam))
+			children = lappend(children, subplan);
+	}
+
+	foreach(cell, children)
+	{
+		if (is_read_once(stmt, lfirst(cell), target))
+			return true;
+	}
+	return false;
+}
+
+/*
  * Must the rows be kept, because they may be read again?  The executor says so
  * for what it can foresee, but not for the outer part of a join that is itself
- * read repeatedly; and a subquery may be run for each row.
+ * read repeatedly; and a subquery may be run for each row.  Where rows that were
+ * locked are checked once more (EvalPlanQual), the plan is run for each of them.
  */
 static bool
 rows_are_kept(DblinkScanState *state, EState *estate, int eflags)
 {
 	if (eflags & (EXEC_FLAG_REWIND | EXEC_FLAG_BACKWARD | EXEC_FLAG_MARK))
 		return true;
-	return !dbl_plan_is_read_once(estate->es_plannedstmt,
-								  estate->es_plannedstmt->planTree,
-								  state->css.ss.ps.plan);
+	return estate->es_epq_active != NULL ||
+		!is_read_once(estate->es_plannedstmt, estate->es_plannedstmt->planTree,
+					  state->css.ss.ps.plan);
 }
 
 /*
@@ -188,7 +249,7 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 	InvokeFunctionExecuteHook(call->funcid);
 
 	state->call = call;
-	state->function = dbl_plan_scanned(call->funcid);
+	state->function = linitial_int(cscan->custom_private);
 	state->args = ExecInitExprList(call->args, &node->ss.ps);
 	collect_params((Node *) call, &state->params);
 	state->keep = rows_are_kept(state, estate, eflags);
@@ -206,39 +267,63 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 }
 
 /*
- * Evaluate the function's arguments, once: a list of Const.
+ * Evaluate the function's arguments, once, in the current memory context.  Gives
+ * NULL if one of them is null: a strict function is not called then.
  */
-static List *
+static Datum *
 evaluate_arguments(DblinkScanState *state)
 {
-	List	   *values = NIL;
-	ListCell   *expr_cell;
-	ListCell   *state_cell;
+	Datum	   *values = palloc(sizeof(Datum) * list_length(state->args));
+	ListCell   *cell;
 
-	forboth(expr_cell, state->call->args, state_cell, state->args)
+	foreach(cell, state->args)
 	{
-		Oid			type = exprType(lfirst(expr_cell));
-		int16		typlen;
-		bool		typbyval;
 		bool		isnull;
-		Datum		value;
 
-		value = ExecEvalExpr(lfirst_node(ExprState, state_cell),
-							 state->css.ss.ps.ps_ExprContext, &isnull);
-		get_typlenbyval(type, &typlen, &typbyval);
-		values = lappend(values, makeConst(type, -1, InvalidOid, typlen, value,
-										   isnull, typbyval));
+		values[foreach_current_index(cell)] =
+			ExecEvalExpr(lfirst_node(ExprState, cell),
+						 state->css.ss.ps.ps_ExprContext, &isnull);
+		if (isnull)
+			return NULL;
 	}
 	return values;
 }
 
 /*
- * An argument as a string.
+ * Read the arguments as the function does: what to send, NULL if it was sent
+ * before, and in *source which connection for.  Fail_on_error, if it is there,
+ * is known to be true.
  */
 static const char *
-string_value(List *values, int n)
+read_arguments(DblinkScanState *state, Datum *values, DblinkQuery *query,
+			   const char **source)
 {
-	return TextDatumGetCString(list_nth_node(Const, values, n)->constvalue);
+	int			n = list_length(state->args);
+	int			nfixed = 0;
+	const char *sql = NULL;
+
+	if (exprType(llast(state->call->args)) == BOOLOID)
+		n--;
+	query->action = "while executing query";
+	switch (state->function)
+	{
+		case DBLINK_SCAN_RECORD:
+			nfixed = 1;
+			sql = TextDatumGetCString(values[n - 1]);
+			break;
+		case DBLINK_SCAN_FETCH:
+			nfixed = 2;
+			query->cursor = TextDatumGetCString(values[n - 2]);
+			query->action = psprintf("while fetching from cursor \"%s\"", query->cursor);
+			sql = psprintf("FETCH %d FROM %s", DatumGetInt32(values[n - 1]),
+						   query->cursor);
+			break;
+		case DBLINK_SCAN_GET_RESULT:
+		case DBLINK_SCAN_NONE:
+			break;
+	}
+	*source = n > nfixed ? TextDatumGetCString(values[0]) : NULL;
+	return sql;
 }
 
 /*
@@ -257,150 +342,99 @@ is_conn_streamable(DblinkConn *conn)
 
 	if (standard == NULL || strcmp(standard, "on") != 0)
 		return false;
-	return dbl_streaming == DBLINK_STREAMING_ALWAYS ||
-		!dbl_remote_is_this_server(conn);
+	return dbl_streaming == DBLINK_STREAMING_ALWAYS || !conn->loops_back;
 }
 
 /*
- * Send the query of dblink() if its result may be streamed.
- *
- * A connection for this call that may not stream need not be opened again by
- * the function: what it has to say is read ahead (start_scan).
+ * Send the SQL text as the function does, or take over what was sent before.
  */
-static bool
-send_record(DblinkQuery *query, const char *source, const char *sql,
-			TupleDesc tupdesc)
+static void
+send_sql(DblinkScanState *state, const DblinkQuery *query, const char *sql)
 {
-	if (!dbl_sql_only_reads(sql))
-		return false;
-	query->action = "while executing query";
-	query->conn = dbl_conn_get_or_open(source);
-	if (query->conn->kind != DBLINK_ONE_CALL && !is_conn_streamable(query->conn))
-		return false;
-	return dbl_res_send(query, sql, tupdesc);
-}
-
-/*
- * Send the query of dblink_fetch() if its result may be streamed.
- */
-static bool
-send_fetch(DblinkQuery *query, const char *name, const char *cursor, int howmany)
-{
-	const char *sql = psprintf("FETCH %d FROM %s", howmany, cursor);
-
-	if (!dbl_sql_only_reads(sql))
-		return false;
-	query->cursor = cursor;
-	query->action = psprintf("while fetching from cursor \"%s\"", cursor);
-	query->conn = dbl_conn_get(name);
-	if (!is_conn_streamable(query->conn))
-		return false;
-	if (!dbl_remote_send(query->conn, sql))
-		dbl_err_report_now(query->conn, true, query->action);
-	return true;
-}
-
-/*
- * Take over the next result of an asynchronous query if it may be streamed.
- */
-static bool
-take_result(DblinkQuery *query, const char *name)
-{
-	query->action = "while executing query";
-	query->conn = dbl_conn_get(name);
-	if (!query->conn->only_reads || !is_conn_streamable(query->conn))
-		return false;
-	dbl_remote_fetch(query->conn);
-	return true;
-}
-
-/*
- * Do what the function does up to its first row, unless its result may not be
- * streamed; then nothing was done, and the function has to run.  So it has if
- * there is a null among the arguments.
- */
-static bool
-send_query(DblinkScanState *state, List *values, DblinkQuery *query)
-{
-	int			n = list_length(values);
-	ListCell   *cell;
-
-	if (dbl_streaming == DBLINK_STREAMING_OFF)
-		return false;
-	foreach(cell, values)
-	{
-		if (lfirst_node(Const, cell)->constisnull)
-			return false;
-	}
-	if (llast_node(Const, values)->consttype == BOOLOID)
-		n--;
-
 	switch (state->function)
 	{
 		case DBLINK_SCAN_RECORD:
-			return send_record(query, n == 2 ? string_value(values, 0) : NULL,
-							   string_value(values, n - 1),
-							   state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor);
+			(void) dbl_res_send(query, sql, row_type(state));
+			break;
 		case DBLINK_SCAN_FETCH:
-			return send_fetch(query, n == 3 ? string_value(values, 0) : NULL,
-							  string_value(values, n - 2),
-							  DatumGetInt32(list_nth_node(Const, values, n - 1)->constvalue));
+			if (!dbl_remote_send(query->conn, sql))
+				dbl_err_report_now(query->conn, true, query->action);
+			break;
 		case DBLINK_SCAN_GET_RESULT:
-			return take_result(query, string_value(values, 0));
+			dbl_remote_fetch(query->conn);
+			break;
 		case DBLINK_SCAN_NONE:
 			break;
 	}
-	return false;
 }
 
 /*
- * Run the function, as the executor would have done, on arguments that are
- * evaluated already.
+ * Do what the function does up to its first row.  Gives whether the result may
+ * be streamed.
+ *
+ * To know that takes a look at the text.  It is taken while the remote works,
+ * unless there are other streams: anything but a read makes them yield first.
+ */
+static bool
+begin_query(DblinkScanState *state, Datum *values, DblinkQuery *query)
+{
+	bool		alone = !dbl_conn_is_any_streaming();
+	const char *source;
+	const char *sql = read_arguments(state, values, query, &source);
+	bool		streams;
+
+	query->conn = state->function == DBLINK_SCAN_RECORD ?
+		dbl_conn_get_or_open(source) : dbl_conn_get(source);
+	streams = dbl_streaming != DBLINK_STREAMING_OFF &&
+		is_conn_streamable(query->conn) &&
+		(sql == NULL ? query->conn->only_reads : alone || dbl_sql_only_reads(sql));
+	if (!streams)
+		dbl_conn_read_ahead_all();
+
+	send_sql(state, query, sql);
+	return streams && (sql == NULL || !alone || dbl_sql_only_reads(sql));
+}
+
+/*
+ * Begin to stream the result of a query.
+ *
+ * A read may have to wait, too: in line behind somebody who waits for what another
+ * of our streams holds.  So if its answer takes time, those yield.
  */
 static void
-run_function(DblinkScanState *state, List *values)
+begin_stream(DblinkScanState *state, const DblinkQuery *query)
 {
-	CustomScanState *css = &state->css;
-	FuncExpr   *call = makeNode(FuncExpr);
-	MemoryContext arg_context = AllocSetContextCreate(CurrentMemoryContext,
-													  "dblink arguments",
-													  ALLOCSET_DEFAULT_SIZES);
+	if (dbl_conn_is_any_streaming() &&
+		!dbl_remote_answers_within(query->conn, PATIENCE_MS))
+		dbl_conn_read_ahead_all();
 
-	*call = *state->call;
-	call->args = values;
-	state->kept = ExecMakeTableFunctionResult(ExecInitTableFunctionResult((Expr *) call,
-																		  css->ss.ps.ps_ExprContext,
-																		  &css->ss.ps),
-											  css->ss.ps.ps_ExprContext,
-											  arg_context,
-											  css->ss.ss_ScanTupleSlot->tts_tupleDescriptor,
-											  state->keep);
-	state->source = "materialized";
+	/* The plan may outlive the savepoint that its first row is read in. */
+	query->conn->level = state->level;
+	state->stream = dbl_stream_begin(query, row_type(state));
+	if (state->keep)
+		state->kept = tuplestore_begin_heap(true, false, work_mem);
 }
 
 /*
- * The first row is asked for: start to stream, or run the function.
+ * The first row is asked for: start to stream, or read all rows.
  */
 static void
 start_scan(DblinkScanState *state)
 {
 	MemoryContext caller_context = MemoryContextSwitchTo(state->call_context);
 	DblinkQuery query = {.fail_on_error = true};
-	List	   *values = evaluate_arguments(state);
+	Datum	   *values = evaluate_arguments(state);
 
 	state->started = true;
-	if (!send_query(state, values, &query))
-		run_function(state, values);
+	state->source = "materialized";
+	if (values == NULL)
+		state->kept = tuplestore_begin_heap(state->keep, false, work_mem);
+	else if (begin_query(state, values, &query))
+		begin_stream(state, &query);
 	else
 	{
-		/* The plan may outlive the savepoint that its first row is read in. */
-		query.conn->level = state->level;
-		state->stream = dbl_stream_begin(&query,
-										 state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor);
-		if (state->keep)
-			state->kept = tuplestore_begin_heap(true, false, work_mem);
-		if (query.conn->kind == DBLINK_ONE_CALL && !is_conn_streamable(query.conn))
-			dbl_stream_read_ahead(state->stream);
+		state->kept = dbl_res_collect(&query, row_type(state), state->keep);
+		dbl_conn_release(query.conn);
 	}
 	MemoryContextSwitchTo(caller_context);
 }
@@ -422,7 +456,7 @@ close_stream(DblinkScanState *state)
 }
 
 /*
- * Have done with the stream, even before its end: then the remote statement is
+ * Finish with the stream, even before its end: then the remote statement is
  * brought to its end as dblink.on_early_end says; but never cancelled in a
  * transaction block on the remote, which that would abort.  Drained, it may still
  * throw the remote's error, as it would have before the first row without
@@ -445,8 +479,8 @@ finish_stream(DblinkScanState *state)
 }
 
 /*
- * The same where nothing may throw: a portal that is closed in a subtransaction
- * later than its own would outlive an error, in pieces.  The remote statement
+ * The same where nothing may throw: after an error, a portal that is closed in a
+ * subtransaction later than its own would live on, in pieces.  The remote statement
  * is given a moment to come to its end, and cancelled then; its error, if it was
  * seen, is a WARNING.
  */
@@ -539,12 +573,13 @@ next_row(ScanState *ss)
 }
 
 /*
- * Access method's recheck: there is nothing to check again.
+ * Access method's recheck (EvalPlanQual): the function is no table with a row to
+ * be checked again.  So its rows come again, all of them.
  */
 static bool
 recheck_row(ScanState *ss, TupleTableSlot *slot)
 {
-	return true;
+	return !TupIsNull(next_row(ss));
 }
 
 /*

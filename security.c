@@ -6,10 +6,10 @@
  * The server connects with the rights of its own operating system user, from
  * its own address, and with its own password file and environment.  Whoever
  * may call dblink_connect() must not gain any of that.  So somebody who is
- * not a superuser has to prove who he is to the remote with a password that
- * he gave himself, and the remote has to have asked for it.  In place of a
- * password serve the credentials that his client delegated by GSSAPI, or the
- * SCRAM keys that it logged in with.
+ * not a superuser has to prove his identity to the remote with a password that he
+ * gave himself, and the remote has to have asked for it.  The credentials that
+ * his client delegated by GSSAPI, or the SCRAM keys that it logged in with, serve
+ * in place of a password.
  *
  * "Superuser" always means the effective user: inside a SECURITY DEFINER
  * function its owner, after SET ROLE the role.  dblink_connect_u() needs

@@ -49,7 +49,7 @@ bytea_tupdesc(int natts)
 	for (i = 1; i <= natts; i++)
 		TupleDescInitEntry(tupdesc, i, NULL, BYTEAOID, -1, 0);
 	TupleDescFinalize(tupdesc);
-	return BlessTupleDesc(tupdesc);
+	return tupdesc;
 }
 
 /*

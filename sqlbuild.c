@@ -5,13 +5,13 @@
  *	  local table, and the INSERT, UPDATE or DELETE that would bring a row
  *	  of it to another server.
  *
- * The idea: everything a caller says about a table is turned, at the door,
+ * The idea: everything a caller says about a table is turned, first of all,
  * into a SqlTable: its name as SQL text, the names of its live columns, and
  * the key as indexes into these.  The caller's attribute numbers are logical
  * (dropped columns are not counted), and so are the indexes, and so is the
- * row that is read with the list of live columns; physical attribute numbers
- * are seen by no one behind the door.  What remains is pasting text: a few
- * small appenders into a StringInfo, of which one knows the key condition.
+ * row that is read with the list of live columns; after that, nothing sees
+ * physical attribute numbers.  What remains is pasting text: a few small
+ * appenders into a StringInfo, of which one knows the key condition.
  *
  * The source row is read with an ordinary SELECT through SPI and not by a
  * scan of our own, because the row must be the one that the calling user is
@@ -79,7 +79,18 @@ typedef struct PkeyScan
 } PkeyScan;
 
 
-/* ---------- the door: tables and keys ---------- */
+/* ---------- tables and keys ---------- */
+
+/*
+ * Throws unless the function's arguments are there, so many, and not null:
+ * whoever declares a function of his own on our symbols may forget either.
+ */
+static void
+check_arguments(FunctionCallInfo fcinfo, int count)
+{
+	for (int i = 0; i < count; i++)
+		dbl_err_argument_check(fcinfo, i);
+}
 
 /*
  * Refuses a table that the current user may not read, before it is locked.
@@ -450,6 +461,7 @@ dblink_build_sql_insert(PG_FUNCTION_ARGS)
 	char	  **target;
 	text	   *result;
 
+	check_arguments(fcinfo, 5);
 	table_start(&table, PG_GETARG_TEXT_PP(0));
 	table_set_keys(&table, PG_GETARG_ARRAYTYPE_P(1), PG_GETARG_INT32(2));
 	source = read_key_values(&table, PG_GETARG_ARRAYTYPE_P(3), "source");
@@ -474,6 +486,7 @@ dblink_build_sql_delete(PG_FUNCTION_ARGS)
 	char	  **target;
 	text	   *result;
 
+	check_arguments(fcinfo, 4);
 	table_start(&table, PG_GETARG_TEXT_PP(0));
 	table_set_keys(&table, PG_GETARG_ARRAYTYPE_P(1), PG_GETARG_INT32(2));
 	target = read_key_values(&table, PG_GETARG_ARRAYTYPE_P(3), "target");
@@ -499,6 +512,7 @@ dblink_build_sql_update(PG_FUNCTION_ARGS)
 	char	  **target;
 	text	   *result;
 
+	check_arguments(fcinfo, 5);
 	table_start(&table, PG_GETARG_TEXT_PP(0));
 	table_set_keys(&table, PG_GETARG_ARRAYTYPE_P(1), PG_GETARG_INT32(2));
 	source = read_key_values(&table, PG_GETARG_ARRAYTYPE_P(3), "source");
@@ -563,14 +577,19 @@ find_primary_key(PkeyScan *scan, Relation rel)
  * The row type of the result: the declared one, so that a stored row can be
  * read by other sessions, if it is made of an int and a text; otherwise an
  * anonymous one of these two, and the executor notices where they do not fit
- * the declaration.
+ * the declaration.  Throws 42P13 if that is no row type at all.
  */
 static TupleDesc
 pkey_row_type(FunctionCallInfo fcinfo)
 {
 	TupleDesc	declared;
+	TypeFuncClass class = get_call_result_type(fcinfo, NULL, &declared);
 
-	if (get_call_result_type(fcinfo, NULL, &declared) == TYPEFUNC_COMPOSITE &&
+	if (class == TYPEFUNC_SCALAR)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+				 errmsg("return type must be a row type")));
+	if (class == TYPEFUNC_COMPOSITE &&
 		declared->natts == 2 &&
 		TupleDescAttr(declared, 0)->atttypid == INT4OID &&
 		TupleDescAttr(declared, 1)->atttypid == TEXTOID)
@@ -632,7 +651,10 @@ dblink_get_pkey(PG_FUNCTION_ARGS)
 	Datum		row;
 
 	if (SRF_IS_FIRSTCALL())
+	{
+		check_arguments(fcinfo, 1);
 		start_pkey_scan(fcinfo);
+	}
 
 	funcctx = SRF_PERCALL_SETUP();
 	if (funcctx->call_cntr >= funcctx->max_calls)

@@ -62,9 +62,9 @@ struct DblinkStream
 
 static dlist_head streams = DLIST_STATIC_INIT(streams);
 
-static void let_go(DblinkStream *stream);
 static void context_is_reset(void *arg);
 static int64 coarse_now(void);
+static bool take_answer(DblinkStream *stream, PGresult *res);
 static bool next_part(DblinkStream *stream);
 static void take_part(DblinkStream *stream, PGresult *res);
 static void note_error(DblinkStream *stream, PGresult *res);
@@ -112,10 +112,11 @@ dbl_stream_begin(const DblinkQuery *query, TupleDesc tupdesc)
 }
 
 /*
- * Have no more to do with the connection.
+ * Let go of the connection: the stream has all that it needs, or will never get
+ * it.
  */
-static void
-let_go(DblinkStream *stream)
+void
+dbl_stream_leave(DblinkStream *stream)
 {
 	if (stream->query.conn != NULL)
 		stream->query.conn->stream = NULL;
@@ -133,7 +134,7 @@ context_is_reset(void *arg)
 {
 	DblinkStream *stream = arg;
 
-	let_go(stream);
+	dbl_stream_leave(stream);
 	if (stream->spool != NULL)
 		dbl_spool_close_files(stream->spool);
 	dlist_delete(&stream->node);
@@ -165,7 +166,7 @@ dbl_stream_lose(DblinkStream *stream)
 {
 	bool		reading = stream->reading;
 
-	let_go(stream);
+	dbl_stream_leave(stream);
 	stream->reading = reading;
 }
 
@@ -205,7 +206,7 @@ leave_conn(DblinkStream *stream)
 {
 	if (stream->query.conn != NULL &&
 		stream->query.conn->kind != DBLINK_ONE_CALL)
-		let_go(stream);
+		dbl_stream_leave(stream);
 }
 
 /*
@@ -256,10 +257,41 @@ take_part(DblinkStream *stream, PGresult *res)
 }
 
 /*
+ * Take a part of the remote's answer: rows are the current part then, anything
+ * else is noted as the remote's error.  Gives whether there are rows.
+ *
+ * Throws 42804 if the number of columns is wrong, 34000 if there is no cursor.
+ */
+static bool
+take_answer(DblinkStream *stream, PGresult *res)
+{
+	DblinkResultKind kind = dbl_remote_kind(res);
+
+	switch (kind)
+	{
+		case DBLINK_ROWS:
+		case DBLINK_LAST_ROWS:
+			if (stream->complete && stream->decoder != NULL)
+				break;
+			stream->complete = kind == DBLINK_LAST_ROWS;
+			take_part(stream, res);
+			return stream->nrows > 0;
+		case DBLINK_COMMAND:
+			if (stream->query.cursor != NULL)
+				dbl_err_no_cursor(stream->query.cursor);
+			break;
+		case DBLINK_FAILURE:
+			break;
+	}
+	note_error(stream, res);
+	return false;
+}
+
+/*
  * Get the next rows from the remote.  Gives false at the end, where
  * stream->error is the remote's error, if there was one.
  *
- * Throws 42804 if the number of columns is wrong.
+ * Throws what take_answer() throws.
  */
 static bool
 next_part(DblinkStream *stream)
@@ -276,29 +308,8 @@ next_part(DblinkStream *stream)
 
 	while ((res = dbl_remote_next(conn)) != NULL)
 	{
-		switch (dbl_remote_kind(res))
-		{
-			case DBLINK_ROWS:
-			case DBLINK_LAST_ROWS:
-				if (stream->complete && stream->decoder != NULL)
-				{
-					note_error(stream, res);
-					break;
-				}
-				stream->complete = dbl_remote_kind(res) == DBLINK_LAST_ROWS;
-				take_part(stream, res);
-				if (stream->nrows > 0)
-					return true;
-				break;
-			case DBLINK_COMMAND:
-				if (stream->query.cursor != NULL)
-					dbl_err_no_cursor(stream->query.cursor);
-				note_error(stream, res);
-				break;
-			case DBLINK_FAILURE:
-				note_error(stream, res);
-				break;
-		}
+		if (take_answer(stream, res))
+			return true;
 	}
 	if (!stream->complete)
 		note_error(stream, NULL);
@@ -307,9 +318,9 @@ next_part(DblinkStream *stream)
 }
 
 /*
- * While somebody uses the stream, its connection is in use at the transaction
- * level of that somebody: if it fails there, the end of that level cleans up.
- * Gives the level to go back to.
+ * While a call uses the stream, its connection is in use at the transaction level
+ * of that call: if it fails there, the end of that level cleans up.  Gives the
+ * level to go back to.
  */
 static int
 enter_level(DblinkStream *stream)
@@ -371,11 +382,14 @@ gather(DblinkStream *stream)
 		stream->batch = dbl_batch_make(stream->tupdesc->natts);
 		MemoryContextSwitchTo(caller_context);
 	}
-	while (stream->nrows == 1 && dbl_batch_add(stream->batch, stream->res, 0))
+	while (dbl_batch_add(stream->batch, stream->res, 0))
 	{
+		PGresult   *res = NULL;
+
 		stream->row = stream->nrows;
-		if (dbl_batch_is_full(stream->batch) ||
-			!dbl_remote_is_at_hand(stream->query.conn) || !next_part(stream))
+		if (!dbl_batch_is_full(stream->batch))
+			res = dbl_remote_next_at_hand(stream->query.conn);
+		if (res == NULL || !take_answer(stream, res) || stream->nrows > 1)
 			break;
 	}
 	return true;
@@ -498,6 +512,8 @@ dbl_stream_read_ahead(DblinkStream *stream)
 	MemoryContextSwitchTo(stream->context);
 	while ((row = next_received(stream)) != NULL)
 	{
+		if (stream->query.conn != NULL)
+			dbl_remote_serve_interrupts(stream->query.conn);
 		if (stream->spool == NULL)
 			stream->spool = dbl_spool_make(stream->tupdesc->natts);
 		dbl_spool_put(stream->spool, row);

@@ -165,6 +165,18 @@ SELECT count(*) FROM dblink('c', 'SELECT CASE WHEN g = 2000 THEN pg_terminate_ba
 SELECT * FROM dblink('c', 'SELECT 1') AS t(a int);
 SELECT dblink_disconnect('c');
 
+-- fetching from it first
+SELECT dblink_connect('c', 'dbname=parity');
+-- @dead-fetch-suicide
+SELECT dblink_exec('c', 'SELECT pg_terminate_backend(pg_backend_pid())', false);
+SELECT * FROM dblink_fetch('c', 'k', 1) AS t(a int);
+SELECT dblink_disconnect('c');
+SELECT dblink_connect('c', 'dbname=parity');
+SELECT dblink_exec('c', 'SELECT 1/0', false);
+SELECT dblink_send_query('c', 'SELECT 1');
+SELECT * FROM dblink_fetch('c', 'k', 1) AS t(a int);
+SELECT dblink_disconnect('c');
+
 -- an idle timeout of the remote
 SELECT dblink_connect('c', 'dbname=parity options=''-c idle_session_timeout=30''');
 SELECT pg_sleep(0.3);

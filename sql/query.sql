@@ -263,6 +263,26 @@ SELECT * FROM lax_rows('conn', NULL);
 SELECT * FROM lax_rows(NULL, 'SELECT 1, NULL');
 -- one row
 SELECT * FROM lax_rows('conn', 'SELECT 1, NULL');
+-- should fail, each: a NULL, or too few arguments
+CREATE FUNCTION lax_fetch(text, text, int) RETURNS SETOF pair
+	AS '$libdir/dblink', 'dblink_fetch' LANGUAGE C;
+SELECT * FROM lax_fetch('conn', 'cur', NULL);
+CREATE FUNCTION lax_flag(text, text, boolean) RETURNS SETOF pair
+	AS '$libdir/dblink', 'dblink_record' LANGUAGE C;
+SELECT * FROM lax_flag('conn', 'SELECT 1, NULL', NULL);
+CREATE FUNCTION lax_pkey(text) RETURNS SETOF dblink_pkey_results
+	AS '$libdir/dblink', 'dblink_get_pkey' LANGUAGE C;
+SELECT * FROM lax_pkey(NULL);
+CREATE FUNCTION lax_delete(text, int2vector, int, text[]) RETURNS text
+	AS '$libdir/dblink', 'dblink_build_sql_delete' LANGUAGE C;
+SELECT lax_delete('made', '1', 1, NULL);
+CREATE FUNCTION lax_busy() RETURNS int
+	AS '$libdir/dblink', 'dblink_is_busy' LANGUAGE C;
+SELECT lax_busy();
+-- should fail: rows where a number is declared
+CREATE FUNCTION lax_number(text) RETURNS SETOF int
+	AS '$libdir/dblink', 'dblink_get_pkey' LANGUAGE C;
+SELECT * FROM lax_number('made');
 -- should fail: more arguments than any form has
 CREATE FUNCTION too_many(text, text, boolean, text) RETURNS SETOF pair
 	AS '$libdir/dblink', 'dblink_record' LANGUAGE C STRICT;

@@ -90,7 +90,7 @@ sub said_closed
 		  && $_->{state} eq '08006'
 		  && $_->{message} eq "$what was closed"
 		  && ($_->{detail} || '') eq
-		  'The remote server did not answer a cancel request in time.'
+		  'The remote statement could not be brought to an end.'
 	} @{ $r->{messages} };
 }
 

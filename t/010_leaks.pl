@@ -134,6 +134,16 @@ remote_quiet($remote, $app, 'no session is left on the remote');
 		{ state => '08001', detail => 'There are too many open files on the local server.' }, 'but not two');
 	rows_are($s, "SELECT count(dblink_disconnect(n)) FROM unnest(dblink_get_connections()) n", $opened, 'all are disconnected');
 	rows_are($s, "SELECT dblink_connect('n0', $to_remote); SELECT dblink_disconnect('n0')", "OK\nOK", 'and it starts over');
+	# should work: kept connections make room
+	$s->run('SET dblink.keep_connections = 100');
+	foreach my $n (1 .. $opened)
+	{
+		my $kept = lit(conninfo($remote, application_name => 'leaks', options => "-c work_mem=${n}MB"));
+		$s->run("SELECT * FROM dblink($kept, 'SELECT 1') AS t(x int)");
+	}
+	is(remote_count($remote, $app), $opened, 'as many are kept');
+	rows_are($s, "SELECT dblink_connect('n$_', $to_remote)", 'OK', "a kept connection makes room for n$_") foreach 1 .. 3;
+	$s->run('RESET dblink.keep_connections; SELECT dblink_disconnect(n) FROM unnest(dblink_get_connections()) n');
 	remote_quiet($remote, $app, 'no session is left on the remote');
 	$local->adjust_conf('postgresql.conf', 'max_files_per_process', '1000');
 	$s->quit;

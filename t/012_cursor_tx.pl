@@ -130,6 +130,17 @@ foreach my $conn ("'c', ", '')
 	state_is($failed_xact, 'and the transaction has failed');
 	rows_are($s, "SELECT dblink_exec(${conn}'ROLLBACK')", 'ROLLBACK', 'rolled back by hand');
 
+	# should not commit: the transaction of a cursor ended in a statement that was cut off, the next one is the user's
+	rows_are($s, "SELECT dblink_open(${conn}'one', 'SELECT 1')", 'OK', 'open once more');
+	$s->run("SET statement_timeout = '200ms'");
+	fails_with($s, "SELECT dblink_exec(${conn}'COMMIT; SELECT pg_sleep(60)')", { state => '57014' }, 'a COMMIT, and a statement that is cut off');
+	$s->run('RESET statement_timeout');
+	state_is('idle', 'no transaction is open');
+	rows_are($s, "SELECT dblink_exec(${conn}'BEGIN; DECLARE one CURSOR FOR SELECT 1'); SELECT dblink_close(${conn}'one')",
+		"DECLARE CURSOR\nOK", 'the user\'s own transaction and cursor');
+	state_is($open_xact, 'closing it does not commit');
+	rows_are($s, "SELECT dblink_exec(${conn}'ROLLBACK')", 'ROLLBACK', 'the user rolls back');
+
 	# a connection that ends takes its transaction along
 	rows_are($s, "SELECT dblink_open(${conn}'one', 'SELECT 1'); SELECT dblink_disconnect("
 		  . ($conn ? "'c'" : '') . ')', "OK\nOK", 'disconnecting with an open cursor');

@@ -487,6 +487,106 @@ subtest 'a stream yields to what would wait for it' => sub {
 	$s->quit;
 };
 
+# A row of the local table is changed by another session before we get to it:
+# our statement looks at its new version, and at the remote's rows once more.
+subtest 'a row that was changed meanwhile' => sub {
+	my $s = connected("lock_timeout = '20s'");
+	my $other = session($local);
+	$s->run('CREATE TABLE changed (id int, v text)');
+	my $three = "dblink('c', 'SELECT g, ''new'' FROM generate_series(1, 3) AS g') AS d(id int, v text)";
+	foreach my $update (
+		"UPDATE changed SET v = u.v FROM (SELECT * FROM $three UNION ALL SELECT 99, 'none') AS u WHERE changed.id = u.id",
+		"UPDATE changed SET v = u.v FROM $three JOIN LATERAL (SELECT d.v) AS u ON true WHERE changed.id = d.id",
+		"UPDATE changed SET v = (SELECT d.v FROM $three WHERE d.id = changed.id)",
+		"WITH u AS MATERIALIZED (SELECT * FROM $three) UPDATE changed SET v = u.v FROM u WHERE changed.id = u.id")
+	{
+		$s->run("TRUNCATE changed; INSERT INTO changed SELECT g, 'old' FROM generate_series(1, 3) AS g");
+		$other->run("BEGIN; UPDATE changed SET v = 'other' WHERE id = 2");
+		$s->send($update);
+		is(poll_value($local, 'SELECT wait_event_type FROM pg_stat_activity WHERE pid = ' . $s->pid, 'Lock'), 'Lock', 'it waits');
+		$other->run('COMMIT');
+		my $r = $s->collect;
+		diag($r->{err}) if $r->{errors};
+		rows_are($s, "SELECT string_agg(id || v, ' ' ORDER BY id) FROM changed", '1new 2new 3new', "no row is lost: $update");
+	}
+	usable($s, 'after it');
+	$_->quit foreach $s, $other;
+};
+
+# The same lock that a stream holds can be wanted by others, and reads wait behind those.
+subtest 'a stream yields to what waits behind somebody else' => sub {
+	my $s = connected('dblink.stream_hold_time = -1');
+	no_error($s, "SELECT dblink_connect('d', $to_remote), dblink_exec('d', 'SET lock_timeout = ''5s''')", 'a second connection');
+	my $waits = "SELECT wait_event_type FROM pg_stat_activity WHERE query LIKE 'ALTER TABLE big%' AND state = 'active'";
+
+	# should not hang: a read in line behind ALTER TABLE
+	$s->run('BEGIN; DECLARE c CURSOR FOR SELECT a FROM ' . from_remote('big'));
+	rows_are($s, 'FETCH 1 FROM c', '1', 'a stream holds its lock');
+	$locker->send('ALTER TABLE big ALTER filler SET DEFAULT 50');
+	is(poll_value($remote, $waits, 'Lock'), 'Lock', 'somebody waits for it');
+	rows_are($s, "SELECT x FROM dblink('d', 'SELECT count(*) FROM big') AS t(x int)", '5000', 'a read gets behind him, and its answer');
+	ok(!$locker->collect->{errors}, 'and so does he');
+	rows_are($s, 'MOVE 4998 FROM c; FETCH 5 FROM c', '5000', 'the stream goes on');
+	no_error($s, 'COMMIT', 'commit');
+
+	# should not hang: waiting for an asynchronous query that needs the lock
+	$locker->run('SELECT pg_advisory_lock(2)');
+	rows_are($s, "SELECT dblink_send_query('d', 'DO ''BEGIN PERFORM pg_advisory_lock(2); ALTER TABLE big ALTER filler SET DEFAULT 60; END''')", 1, 'sent before the stream begins');
+	$s->run('BEGIN; DECLARE c CURSOR FOR SELECT a FROM ' . from_remote('big'));
+	rows_are($s, 'FETCH 1 FROM c', '1', 'a stream holds its lock');
+	$locker->run('SELECT pg_advisory_unlock(2)');
+	ok(poll_until(sub { $s->run("SELECT dblink_is_busy('d')")->{out} eq '0' }, 4), 'it comes to its end while somebody asks for it');
+	rows_are($s, "SELECT x FROM dblink_get_result('d') AS t(x text)", 'DO', 'well');
+	rows_are($s, 'MOVE 4998 FROM c; FETCH 5 FROM c', '5000', 'the stream goes on');
+	no_error($s, "COMMIT; SELECT FROM dblink_get_result('d') AS t(x text)", 'commit');
+
+	# should work: a connection by connection string is gone with what it has to say
+	$locker->run('CREATE DATABASE gone');
+	my $to_gone = lit(conninfo($remote, dbname => 'gone'));
+	my $r = no_error($s, <<"SQL", 'a database is dropped while its rows are looped over');
+DO \$\$
+DECLARE a int; n int := 0;
+BEGIN
+	FOR a IN SELECT t.a FROM dblink($to_gone, 'SELECT g FROM generate_series(1, 3) AS g') AS t(a int) LOOP
+		n := n + a;
+		IF a = 1 THEN PERFORM dblink_exec('c', 'DROP DATABASE gone'); END IF;
+	END LOOP;
+	RAISE NOTICE 'sum: %', n;
+END \$\$
+SQL
+	is($r->{messages}[0]{message}, 'sum: 6', 'and all of them come');
+	usable($s, 'after it');
+	$s->quit;
+};
+
+subtest 'an error of this server comes before the first row' => sub {
+	my $s = connected();
+	$s->run("CREATE SEQUENCE used; SELECT dblink_connect('self', $to_self)");
+	foreach my $conn ("'self'", $to_self)
+	{
+		fails_with($s, "SELECT nextval('used') FROM dblink($conn, 'SELECT 1 / (3 - g) FROM generate_series(1, 5) AS g') AS t(a int)",
+			{ state => '22012' }, 'should fail: an error after two rows');
+		rows_are($s, 'SELECT is_called FROM used', 'f', 'no row was used');
+	}
+	$s->quit;
+};
+
+# libpq holds all of it when nobody waits for the remote any more.
+subtest 'rows that came at once can be cancelled' => sub {
+	my $s = connected();
+	foreach my $streaming (qw(on off))
+	{
+		$s->run("SET dblink.streaming = $streaming");
+		rows_are($s, "SELECT dblink_send_query('c', 'SELECT g, g, g FROM generate_series(1, 1000000) AS g')", 1, 'sent');
+		ok(poll_until(sub { $s->run("SELECT dblink_is_busy('c')")->{out} eq '0' }, SLOW * 4), 'all has come');
+		$s->run("SET statement_timeout = '20ms'");
+		fails_with($s, "SELECT count(*) FROM dblink_get_result('c') AS t(a int, b int, c int)", { state => '57014' }, "streaming $streaming: cancelled");
+		$s->run('RESET statement_timeout');
+		usable($s, "streaming $streaming");
+	}
+	$s->quit;
+};
+
 subtest 'parallel plans' => sub {
 	my $s = connected();
 	$s->run(<<'SQL');

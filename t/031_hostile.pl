@@ -270,6 +270,22 @@ foreach my $n (0 .. $#kinds)
 }
 $fake->stop;
 
+# Many notices that end: nothing is left of them, long before the call is over.
+my $notices = 20_000;
+$fake = fake_server(sub {
+	return { start => auth_ok(), answers => [ error_message({ S => 'NOTICE', C => '00000', M => 'n' x 4000 }, 'N') x $notices
+			  . row_description(['x']) . data_row('1') . command_complete('SELECT 1') . ready() ] };
+});
+$s->quit;
+$s = session($local);
+$s->run("SELECT dblink_connect('h', " . target($fake) . ')');
+my $peak = memory_kb($s->pid, 'VmHWM');
+rows_are($s, "SELECT x FROM dblink('h', 'SELECT 1') AS t(x int)", 1, "$notices notices");
+cmp_ok(memory_kb($s->pid, 'VmHWM') - $peak, '<', 32 * 1024, 'no memory grows with the notices');
+$s->run("SELECT dblink_disconnect('h')");
+$tried++;
+$fake->stop;
+
 # ---- answers damaged at random ------------------------------------------------
 
 # What a true server says to the requests of each kind of call.

@@ -173,6 +173,9 @@ foreach my $conninfo (
 		}
 	}
 }
+# a NOTICE that comes while PL/pgSQL runs the statement: its context is not logged
+$s->run('SET log_min_messages = log; DO $$BEGIN PERFORM dblink_exec(' . lit("$base port=$port user=holder password=$secret")
+	  . ", 'DO ''BEGIN RAISE NOTICE ''''a word from afar''''; END'''); END\$\$; RESET log_min_messages");
 # a scan that streams shows no string in its plan either
 $s->run('SET dblink.streaming = always');
 my $own = lit("$base port=$port user=holder password=$secret");
@@ -187,6 +190,7 @@ $remote->stop;
 look('the log of the local server', slurp_file($local->logfile));
 look('the log of the remote', slurp_file($remote->logfile));
 cmp_ok(-s $local->logfile, '>', 100_000, 'the log was verbose');
+like(slurp_file($local->logfile), qr/a word from afar/, 'and has the NOTICE of the remote');
 is(scalar @seen, 0, "$paths statements with a secret, and it was found nowhere");
 diag $_ foreach @seen[ 0 .. ($#seen < 9 ? $#seen : 9) ];
 diag "SUMMARY paths tried with a secret: $paths, found: " . @seen;
