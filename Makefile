@@ -14,6 +14,7 @@ OBJS = \
 	decode.o \
 	error.o \
 	establish.o \
+	hosts.o \
 	option.o \
 	planner.o \
 	readonly.o \

@@ -12,6 +12,7 @@
  *	connection.c	which connections there are: open, find, close, clean up
  *	security.c		who may connect as whom
  *	establish.c		establishing a connection to a remote server
+ *	hosts.c			which addresses are left after a time-out
  *	option.c		foreign server and user mapping to conninfo; the validator
  *	recover.c		making a connection usable again after a failed call
  *	result.c		a query's answer, into a tuplestore
@@ -137,6 +138,22 @@ typedef struct DblinkConn
 	bool		cancel_on_abort;	/* if the call fails now, do not let the
 									 * remote statement finish */
 } DblinkConn;
+
+/*
+ * The hosts that are left to connect to after time-outs; all zero before the
+ * first.  The lists are as libpq takes them.
+ */
+typedef struct DblinkHosts
+{
+	List	   *entries;		/* what hosts.c knows of each */
+	bool		earlier_too;	/* libpq may yet come to those before the one
+								 * that it is at */
+	bool		has_names;		/* "host" was given at first */
+	bool		has_hostaddrs;	/* "hostaddr" was */
+	const char *host;
+	const char *hostaddr;
+	const char *port;
+} DblinkHosts;
 
 /*
  * A remote error, copied out of libpq.  All strings are palloc'd and valid in
@@ -280,6 +297,10 @@ extern void dbl_sec_password_used_check(DblinkConn *conn,
 /* establish.c */
 extern bool dbl_est_reserve_fd(DblinkConn *conn);
 extern void dbl_est_connect(DblinkConn *conn, const char *conninfo);
+
+/* hosts.c */
+extern bool dbl_hosts_skip(DblinkHosts *hosts, const PQconninfoOption *options,
+						   PGconn *pgconn);
 
 /* remote.c */
 extern int	dbl_remote_wait(DblinkConn *conn, int events, long timeout_ms,

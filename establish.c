@@ -6,7 +6,7 @@
  * libpq connects without blocking, but leaves it to us to see to time-outs; and
  * it has no way to be told that an address took too long.  So connect_timeout is
  * watched here, for each address that libpq tries, and when it has passed libpq
- * is made to start anew with the hosts that come after that one.
+ * is made to start anew, with the addresses that are left: hosts.c says which.
  *
  * What is not bounded: libpq looks up host names with a blocking call.
  *
@@ -30,6 +30,7 @@
 typedef struct ConnectParams
 {
 	bool		leave_encoding; /* do not ask for this database's encoding */
+	DblinkHosts hosts;			/* what is left after time-outs; or zero */
 	int			n;
 	const char *keywords[6];
 	const char *values[6];
@@ -56,11 +57,6 @@ static void append_problem(StringInfo buf, PGconn *pgconn, const char *problem);
 static long connect_timeout(PGconn *pgconn, const PQconninfoOption *options);
 static void connect_start(DblinkConn *conn, const ConnectParams *params);
 static bool connect_poll(DblinkConn *conn, long timeout);
-static const char *nonempty(const char *value);
-static const char *list_skip(const char *list, int n);
-static bool list_entry_is(const char *list, int n, const char *value);
-static bool params_skip_host(ConnectParams *params, PGconn *pgconn,
-							 const PQconninfoOption *options);
 
 /*
  * Reserve a file descriptor for a connection that is about to be made.  Gives
@@ -143,7 +139,8 @@ params_add(ConnectParams *params, const char *keyword, const char *value)
  * it holds from the first byte, and after a RESET or DISCARD ALL; but one that
  * the user chose is left to be refused by the remote, if it is none.
  *
- * params->leave_encoding is the caller's.
+ * params->leave_encoding and params->hosts are the caller's; libpq passes over
+ * a list that is NULL.
  */
 static void
 params_init(ConnectParams *params, const char *conninfo)
@@ -156,6 +153,9 @@ params_init(ConnectParams *params, const char *conninfo)
 	if (!params->leave_encoding &&
 		dbl_opt_value(dbl_opt_parse(conninfo, &error), "client_encoding") == NULL)
 		params_add(params, "client_encoding", GetDatabaseEncodingName());
+	params_add(params, "host", params->hosts.host);
+	params_add(params, "hostaddr", params->hosts.hostaddr);
+	params_add(params, "port", params->hosts.port);
 }
 
 /*
@@ -302,95 +302,9 @@ connect_poll(DblinkConn *conn, long timeout)
 }
 
 /*
- * NULL for an empty string: libpq takes both for an option that is not set.
- */
-static const char *
-nonempty(const char *value)
-{
-	return value != NULL && value[0] != '\0' ? value : NULL;
-}
-
-/*
- * The rest of a comma-separated list after its first n entries; NULL if there
- * is no rest.
- */
-static const char *
-list_skip(const char *list, int n)
-{
-	while (n-- > 0)
-	{
-		list = strchr(list, ',');
-		if (list == NULL)
-			return NULL;
-		list++;
-	}
-	return list;
-}
-
-/*
- * Does entry n of a comma-separated list equal "value"?  A list of one entry
- * stands for every n.
- */
-static bool
-list_entry_is(const char *list, int n, const char *value)
-{
-	const char *entry = list;
-	size_t		len;
-
-	if (list == NULL)
-		return value[0] == '\0';
-	if (strchr(list, ',') != NULL)
-		entry = list_skip(list, n);
-	if (entry == NULL)
-		return false;
-	len = strcspn(entry, ",");
-	return strlen(value) == len && strncmp(entry, value, len) == 0;
-}
-
-/*
- * libpq gave no way to tell it that an address takes too long.  So it is told
- * to connect to those that come after it.  Gives false if none does.
- *
- * "options" are those of the connection that timed out, and must stay valid
- * while params is used.
- */
-static bool
-params_skip_host(ConnectParams *params, PGconn *pgconn,
-				 const PQconninfoOption *options)
-{
-	const char *hosts = nonempty(dbl_opt_value(options, "host"));
-	const char *hostaddrs = nonempty(dbl_opt_value(options, "hostaddr"));
-	const char *ports = nonempty(dbl_opt_value(options, "port"));
-	const char *list = hostaddrs ? hostaddrs : hosts;
-	const char *at = hosts ? PQhost(pgconn) : PQhostaddr(pgconn);
-	int			n = 0;
-
-	if (list == NULL)
-		return false;
-
-	while (!(list_entry_is(hosts ? hosts : hostaddrs, n, at) &&
-			 (ports == NULL || list_entry_is(ports, n, PQport(pgconn)))))
-	{
-		n++;
-		if (list_skip(list, n) == NULL)
-			return false;
-	}
-	if (list_skip(list, n + 1) == NULL)
-		return false;
-
-	if (hosts != NULL)
-		params_add(params, "host", list_skip(hosts, n + 1));
-	if (hostaddrs != NULL)
-		params_add(params, "hostaddr", list_skip(hostaddrs, n + 1));
-	if (ports != NULL && strchr(ports, ',') != NULL)
-		params_add(params, "port", list_skip(ports, n + 1));
-	return true;
-}
-
-/*
  * Connect.  The caller has made sure that the conninfo string parses.
  *
- * connect_timeout holds for each host.  A remote that can't convert to our
+ * connect_timeout holds for each address.  A remote that can't convert to our
  * encoding keeps its own; what it sends is looked at before it is used.  Throws
  * 08001 with libpq's reason.
  */
@@ -423,9 +337,9 @@ dbl_est_connect(DblinkConn *conn, const char *conninfo)
 		}
 
 		append_problem(&timed_out, conn->pgconn, "timeout expired");
-		params_init(&params, conninfo);
-		if (!params_skip_host(&params, conn->pgconn, options))
+		if (!dbl_hosts_skip(&params.hosts, options, conn->pgconn))
 			dbl_err_not_connected(timed_out.data);
+		params_init(&params, conninfo);
 		PQfinish(conn->pgconn);
 		conn->pgconn = NULL;
 	}

@@ -1,9 +1,10 @@
 # Who may connect where, continued: lists of hosts, service files, and the
 # environment of the local server; and remotes that are full, starting up,
-# shutting down or rejecting.  Stock's dblink, with the same environment, says
-# the same in every case, and beside that each case has its own expectation: a
-# plain role is served only where it gave a password itself and the remote that
-# was finally used asked for it.  t/001_auth.pl has the methods of one host.
+# shutting down or rejecting; and hosts that do not answer, among others that do.
+# Stock's dblink, with the same environment, says the same in every case, and
+# beside that each case has its own expectation: a plain role is served only
+# where it gave a password itself and the remote that was finally used asked for
+# it.  t/001_auth.pl has the methods of one host.
 
 use strict;
 use warnings;
@@ -173,7 +174,7 @@ sub begin_with
 		unwatch($node);
 		push @by_hand, $node if $first;
 		pg_ctl($node, {}, 'stop', '-w', '-m', 'fast') if !$first;
-		is(pg_ctl($node, { %$env, $side eq 'ours' ? %{ module_env() } : () }, 'start', '-w'), 0, "$side starts");
+		is(pg_ctl($node, { $side eq 'ours' ? %{ module_env() } : (), %$env }, 'start', '-w'), 0, "$side starts");
 		if ($first)
 		{
 			my $r = watch($node)->run(q{
@@ -355,8 +356,71 @@ refused('is starting up', $rejects->port, 'the database system is starting up');
 unlink "$dir/wait";
 logged(qr/archive recovery complete/);
 
+# ---- remotes that do not answer in time --------------------------------------------------
+
+# Names that have what addresses are wanted here, in another order each time.
+my $source = __FILE__ =~ s{[^/]*$}{name_fake.c}r;
+is(system("cc -O1 -fPIC -shared -o '$dir/name_fake.so' '$source' >'$dir/cc.out' 2>&1"), 0, 'the preload compiles')
+  or diag slurp_file("$dir/cc.out");
+my ($silent, $silent_too) = map { silent_listener($_) } qw(127.0.0.1 127.0.0.2);
+my ($d, $e) = map { $_->port } $silent, $silent_too;
+begin_with({
+	PGPASSFILE => '/nonexistent',
+	LD_PRELOAD => join(' ', grep { $_ } module_env()->{LD_PRELOAD}, "$dir/name_fake.so"),
+	FAKE_NAMES => "late.test=127.0.0.1:$d works.test=127.0.0.1:$b both.test=127.0.0.2:$e,127.0.0.1 no.test=127.0.0.3,127.0.0.2:$e" });
+
+# The SQL that connects and says at which port, and with which error otherwise.
+sub port_by
+{
+	my $target = shift;
+	return 'SELECT x FROM dblink(' . lit("$target dbname=postgres user=filed connect_timeout=2 application_name=late")
+	  . ", 'SELECT inet_server_port()') AS t(x int)";
+}
+
+# All cases at the same time, each in a session whose first lookup it is.
+my @late = (
+	[ 'another address of its name is tried', "host=both.test port=$b", $b ],
+	[ 'but not one that has failed before', "host=no.test port=$b", qr/\(127\.0\.0\.3\), port $b failed: .*\n.*\n.*\(127\.0\.0\.2\), port $b failed: timeout expired \| $/ ],
+	[ 'a primary is taken for want of a standby', "host=127.0.0.1,127.0.0.1 port=$b,$d target_session_attrs=prefer-standby", $b ],
+	[ 'empty elements stand for defaults', "host=late.test,,works.test hostaddr=,127.0.0.1, port=,$d,", $b ],
+	[ 'an empty port at the end is the default', "host=127.0.0.1,works.test port=$d,", $b ],
+	[ 'an empty host there, too', "host=127.0.0.1, port=$d,$c", qr/port $d failed: timeout expired\nconnection to server on socket ".*\.$c" failed: / ]);
+foreach my $case (@late)
+{
+	foreach my $side (sort keys %node)
+	{
+		$case->[3]{$side} = session($node{$side});
+		$case->[3]{$side}->send(port_by($case->[1]));
+	}
+}
+foreach my $case (@late)
+{
+	my ($what, $target, $want, $of) = @$case;
+	my %said = map { my $r = $of->{$_}->collect; ($_ => [ told($r) || $r->{out}, $r->{secs} ]) } keys %$of;
+	like($said{ours}[0], ref $want ? $want : qr/^$want$/, "after a time-out, $what");
+	is($said{ours}[0], $said{stock}[0], 'as with stock');
+	cmp_ok($said{ours}[1], '>', 1.5, 'and not before its time');
+	is(join('; ', open_objects($of->{ours})), '', 'no object is left');
+	$_->quit foreach values %$of;
+}
+
+# The order of the hosts is random: until the silent one is the first.
+SKIP:
+{
+	my $sql = port_by("host=127.0.0.1,127.0.0.1 port=$b,$d load_balance_hosts=random");
+	my $r = $s{ours}{super}->run($sql);
+	skip 'needs libpq 16', 1 if told($r) =~ /invalid connection option "load_balance_hosts"/;
+	foreach (1 .. 50)
+	{
+		last if $r->{errors} || $r->{secs} > 1.5;
+		$r = $s{ours}{super}->run($sql);
+	}
+	ok($r->{out} eq $b && $r->{secs} > 1.5, 'after a time-out, a host that stands before it is tried') or diag $r->{err};
+}
+
 is(local_fds($s{ours}{super}), local_fds($s{ours}{plain}), 'no socket is left');
 is(join('; ', open_objects($s{ours}{super})), '', 'no object is left');
+remote_quiet($trusts, "application_name = 'late'", 'no session is left on the remote that is taken');
 remote_quiet($asks, "application_name = 'refused'", 'no session is left on the remote');
 diag "SUMMARY cases of who may connect: $tried, wrong: " . @wrong;
 foreach my $side (keys %s) { $_->quit foreach values %{ $s{$side} } }

@@ -378,11 +378,12 @@ sub reset_peak
 
 # ---- servers that do not answer ----------------------------------------
 
-# A socket on 127.0.0.1 that accepts and never says a word.  Methods port and
-# count: how many clients ever came.
+# A socket on 127.0.0.1, or the address given, that accepts and never says a word.
+# Methods port and count: how many clients ever came.
 sub silent_listener
 {
-	return DblinkTest::Listener->new(64);
+	my $address = shift;
+	return DblinkTest::Listener->new(64, $address);
 }
 
 # A socket whose queue is full, so that a connection attempt is never even
@@ -402,12 +403,13 @@ use warnings;
 use IO::Socket::INET;
 use Socket;
 
-# Listens with the given queue length on a port of the system's choice.
+# Listens with the given queue length on a port of the system's choice; the address
+# is 127.0.0.1 unless given.
 sub new
 {
-	my ($class, $queue) = @_;
+	my ($class, $queue, $address) = @_;
 	my $sock = IO::Socket::INET->new(
-		LocalAddr => '127.0.0.1',
+		LocalAddr => $address || '127.0.0.1',
 		Proto => 'tcp',
 		Listen => 64,
 		Blocking => 0) or die "could not listen: $!";
