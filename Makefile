@@ -15,11 +15,13 @@ OBJS = \
 	error.o \
 	establish.o \
 	hosts.o \
+	kept.o \
 	option.o \
 	planner.o \
 	readonly.o \
 	recover.o \
 	remote.o \
+	reread.o \
 	result.o \
 	scan.o \
 	security.o \

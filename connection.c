@@ -4,10 +4,10 @@
  *	  Which connections there are: opening, finding, closing, cleaning up.
  *
  * All connections are in one list, whatever their kind: the named ones, which
- * are also found through a hash table, the unnamed one, and those for one call,
- * some of which are kept for the next.  A connection is put into the list before
- * it is connected, so there is always something that will close it: the end of
- * the transaction or subtransaction.
+ * are also found through a hash table, the unnamed one, and those for one call.
+ * (Those that nobody uses, but are kept for another call, are in kept.c.)  A
+ * connection is put into the list before it is connected, so there is always
+ * something that will close it: the end of the transaction or subtransaction.
  *
  * A call marks
  * the connection that it uses (see "phase" in DblinkConn); a mark still there
@@ -31,10 +31,8 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
-#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
-#include "utils/syscache.h"
 
 /* Entry of the hash table. */
 typedef struct NamedConn
@@ -54,11 +52,8 @@ static void register_name(DblinkConn *conn, const char *name);
 static void key_for(const char *name, bool warn, char *key);
 static bool kept_put(DblinkConn *conn);
 static void kept_trim(void);
-static bool kept_drop(void);
 static DblinkConn *kept_take(const char *conninfo);
 static DblinkConn *streaming_conn(void);
-static void read_ahead(DblinkConn *conn);
-static void servers_changed(Datum arg, int cacheid, uint32 hashvalue);
 static void end_of_level(int level, bool aborted);
 static void reader_released(ResourceReleasePhase phase, bool isCommit,
 							bool isTopLevel, void *arg);
@@ -79,8 +74,6 @@ dbl_conn_init(void)
 	named_connections = hash_create("dblink connections", 16, &ctl,
 									HASH_ELEM | HASH_STRINGS);
 
-	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, servers_changed, (Datum) 0);
-	CacheRegisterSyscacheCallback(USERMAPPINGOID, servers_changed, (Datum) 0);
 	RegisterXactCallback(end_of_xact, NULL);
 	RegisterSubXactCallback(end_of_subxact, NULL);
 	RegisterResourceReleaseCallback(reader_released, NULL);
@@ -127,7 +120,7 @@ dbl_conn_find(const char *name)
 	if (conn->converting)
 		dbl_err_in_use(conn);
 	if (conn->stream != NULL)
-		read_ahead(conn);
+		dbl_conn_read_ahead(conn);
 
 	/* A call that failed where no subtransaction ended left it like this. */
 	if (conn->phase != DBLINK_IDLE)
@@ -187,10 +180,7 @@ dbl_conn_get_or_open(const char *name_or_source)
 
 	conn = conn_new(DBLINK_ONE_CALL);
 	reserve_fd(conn);
-	if (dbl_keep_connections > 0)
-		conn->conninfo = MemoryContextStrdup(TopMemoryContext, conninfo);
-	conn->userid = GetUserId();
-	conn->from_server = conninfo != name_or_source;
+	dbl_kept_note(conn, conninfo, conninfo != name_or_source);
 	conn_connect(conn, conninfo);
 	return conn;
 }
@@ -259,8 +249,11 @@ reserve_fd(DblinkConn *conn)
 {
 	while (!dbl_est_reserve_fd(conn))
 	{
-		if (!kept_drop())
+		DblinkConn *oldest = dbl_kept_oldest();
+
+		if (oldest == NULL)
 			dbl_err_too_many_files();
+		dbl_conn_close(oldest);
 	}
 }
 
@@ -273,8 +266,8 @@ conn_connect(DblinkConn *conn, const char *conninfo)
 {
 	dbl_est_connect(conn, conninfo);
 	dbl_sec_password_used_check(conn, conninfo);
-	dbl_remote_set_encoding(conn);
-	conn->loops_back = dbl_remote_is_this_server(conn);
+	dbl_est_set_encoding(conn);
+	conn->loops_back = dbl_est_loops_back(conn);
 	conn->open = true;
 }
 
@@ -312,73 +305,33 @@ dbl_conn_release(DblinkConn *conn)
 
 /*
  * Keep a connection for a later call with the same conninfo string by the same
- * user, if dblink.keep_connections says so and it is in order.  What the call
- * has left in the remote session is discarded: that is sent now, and its answer
- * read when the connection is used again, so that nobody waits for it.
+ * user, if that is wanted.  What the call has left in the remote session is
+ * discarded: that is sent now, and its answer read when the connection is used
+ * again, so that nobody waits for it.
  */
 static bool
 kept_put(DblinkConn *conn)
 {
-	if (dbl_keep_connections == 0 || conn->conninfo == NULL || conn->stale ||
-		PQtransactionStatus(conn->pgconn) != PQTRANS_IDLE ||
-		!dbl_remote_send(conn, "DISCARD ALL"))
+	if (!dbl_kept_is_wanted(conn) || !dbl_remote_send(conn, "DISCARD ALL"))
 		return false;
 
 	dbl_remote_leave(conn);
 	conn->kind = DBLINK_KEPT;
-	dlist_delete(&conn->node);
-	dlist_push_tail(&connections, &conn->node);
+	dbl_kept_put(conn);
 	kept_trim();
 	return true;
 }
 
 /*
- * Close kept connections that are stale, and the oldest of those that are too
- * many.  In the list, the last used is the last.
+ * Close kept connections that are stale or too many.
  */
 static void
 kept_trim(void)
 {
-	dlist_iter	iter;
-	dlist_mutable_iter close_iter;
-	int			surplus = -dbl_keep_connections;
+	DblinkConn *conn;
 
-	dlist_foreach(iter, &connections)
-	{
-		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
-
-		if (conn->kind == DBLINK_KEPT && !conn->stale)
-			surplus++;
-	}
-	dlist_foreach_modify(close_iter, &connections)
-	{
-		DblinkConn *conn = dlist_container(DblinkConn, node, close_iter.cur);
-
-		if (conn->kind != DBLINK_KEPT || (!conn->stale && surplus-- <= 0))
-			continue;
+	while ((conn = dbl_kept_surplus()) != NULL)
 		dbl_conn_close(conn);
-	}
-}
-
-/*
- * Close the kept connection that was used the longest ago.  Gives false if there
- * is none.
- */
-static bool
-kept_drop(void)
-{
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &connections)
-	{
-		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
-
-		if (conn->kind != DBLINK_KEPT)
-			continue;
-		dbl_conn_close(conn);
-		return true;
-	}
-	return false;
 }
 
 /*
@@ -389,47 +342,27 @@ kept_drop(void)
 static DblinkConn *
 kept_take(const char *conninfo)
 {
-	dlist_iter	iter;
+	DblinkConn *conn;
 
 	kept_trim();
-	dlist_foreach(iter, &connections)
+	conn = dbl_kept_find(conninfo);
+	if (conn == NULL)
+		return NULL;
+
+	/* From here on an error closes it, as if it were new. */
+	dlist_delete(&conn->node);
+	dlist_push_tail(&connections, &conn->node);
+	conn->kind = DBLINK_ONE_CALL;
+	conn->level = GetCurrentTransactionNestLevel();
+	if (PQresultStatus(dbl_remote_finish(conn)) != PGRES_COMMAND_OK ||
+		!dbl_remote_is_alive(conn))
 	{
-		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
-
-		if (conn->kind != DBLINK_KEPT || conn->userid != GetUserId() ||
-			strcmp(conn->conninfo, conninfo) != 0)
-			continue;
-
-		/* From here on an error closes it, as if it were new. */
-		conn->kind = DBLINK_ONE_CALL;
-		conn->level = GetCurrentTransactionNestLevel();
-		if (PQresultStatus(dbl_remote_finish(conn)) != PGRES_COMMAND_OK ||
-			!dbl_remote_is_alive(conn))
-		{
-			dbl_conn_close(conn);
-			return NULL;
-		}
-		dbl_sec_password_used_check(conn, conninfo);
-		dbl_remote_set_encoding(conn);
-		return conn;
+		dbl_conn_close(conn);
+		return NULL;
 	}
-	return NULL;
-}
-
-/*
- * Syscache callback: a foreign server or a user mapping has changed.
- */
-static void
-servers_changed(Datum arg, int cacheid, uint32 hashvalue)
-{
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &connections)
-	{
-		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
-
-		conn->stale |= conn->from_server;
-	}
+	dbl_sec_password_used_check(conn, conninfo);
+	dbl_est_set_encoding(conn);
+	return conn;
 }
 
 /*
@@ -522,8 +455,8 @@ dbl_conn_is_any_streaming(void)
  * this call has no other use, and is released as it would have been without
  * streaming.
  */
-static void
-read_ahead(DblinkConn *conn)
+void
+dbl_conn_read_ahead(DblinkConn *conn)
 {
 	DblinkStream *stream = conn->stream;
 
@@ -544,7 +477,7 @@ dbl_conn_read_ahead_all(void)
 	DblinkConn *conn;
 
 	while ((conn = streaming_conn()) != NULL)
-		read_ahead(conn);
+		dbl_conn_read_ahead(conn);
 }
 
 /*

@@ -155,6 +155,7 @@ _PG_init(void)
 {
 	define_settings();
 	dbl_conn_init();
+	dbl_kept_init();
 	dbl_scan_init();
 	dbl_plan_init();
 }

@@ -9,7 +9,9 @@
  *	sqlbuild.c		dblink_get_pkey, dblink_build_sql_*; knows no libpq
  *	planner.c		the streaming scan in the planner
  *	scan.c			the streaming scan in the executor
+ *	reread.c		may a plan read a scan's rows more than once?
  *	connection.c	which connections there are: open, find, close, clean up
+ *	kept.c			those that are kept for another call
  *	security.c		who may connect as whom
  *	establish.c		establishing a connection to a remote server
  *	hosts.c			which addresses are left after a time-out
@@ -27,7 +29,7 @@
  *	readonly.c		does SQL text do nothing but read?
  *	error.c			remote errors to local ones
  *	compat.h		differences between PostgreSQL majors and libpq versions
- *	count.h			how many objects of libpq are open; in a build for tests
+ *	count.[ch]		how many objects of libpq are open; in a build for tests
  *
  * Who owns what.  Every PGconn, PGresult, PGnotify and reserved file descriptor
  * belongs to a DblinkConn, from the moment it exists: the field is the variable
@@ -121,7 +123,7 @@ typedef struct DblinkConn
 	char	   *conninfo;		/* what it was opened with; wiped at the end */
 	Oid			userid;			/* who opened it */
 	bool		from_server;	/* conninfo is that of a foreign server */
-	bool		stale;			/* which has changed since */
+	uint64		server_changes; /* how many there had been (kept.c) */
 
 	/* transaction block opened by dblink_open() */
 	bool		own_xact;		/* we opened it, and commit it */
@@ -276,8 +278,19 @@ extern void dbl_conn_release(DblinkConn *conn);
 extern void dbl_conn_close(DblinkConn *conn);
 extern void dbl_conn_abandon(DblinkConn *conn);
 extern bool dbl_conn_is_any_streaming(void);
+extern void dbl_conn_read_ahead(DblinkConn *conn);
 extern void dbl_conn_read_ahead_all(void);
 extern Datum dbl_conn_names(bool *isnull);
+
+/* kept.c */
+extern void dbl_kept_init(void);
+extern void dbl_kept_note(DblinkConn *conn, const char *conninfo,
+						  bool from_server);
+extern bool dbl_kept_is_wanted(const DblinkConn *conn);
+extern void dbl_kept_put(DblinkConn *conn);
+extern DblinkConn *dbl_kept_find(const char *conninfo);
+extern DblinkConn *dbl_kept_oldest(void);
+extern DblinkConn *dbl_kept_surplus(void);
 
 /* option.c */
 extern PGDLLEXPORT Datum dblink_fdw_validator(PG_FUNCTION_ARGS);
@@ -297,6 +310,8 @@ extern void dbl_sec_password_used_check(DblinkConn *conn,
 /* establish.c */
 extern bool dbl_est_reserve_fd(DblinkConn *conn);
 extern void dbl_est_connect(DblinkConn *conn, const char *conninfo);
+extern void dbl_est_set_encoding(DblinkConn *conn);
+extern bool dbl_est_loops_back(DblinkConn *conn);
 
 /* hosts.c */
 extern bool dbl_hosts_skip(DblinkHosts *hosts, const PQconninfoOption *options,
@@ -309,11 +324,11 @@ extern void dbl_remote_serve_interrupts(DblinkConn *conn);
 extern bool dbl_remote_answers_within(DblinkConn *conn, int ms);
 extern DblinkResultKind dbl_remote_kind(const PGresult *res);
 extern bool dbl_remote_is_partial(const PGresult *res);
-extern void dbl_remote_set_encoding(DblinkConn *conn);
 extern void dbl_remote_disconnect(DblinkConn *conn);
 extern bool dbl_remote_send(DblinkConn *conn, const char *sql);
 extern void dbl_remote_send_query(DblinkConn *conn, const char *sql);
-extern PGresult *dbl_remote_describe(DblinkConn *conn, const char *sql);
+extern bool dbl_remote_ask(DblinkConn *conn, const char *sql);
+extern PGresult *dbl_remote_description(DblinkConn *conn);
 extern void dbl_remote_send_binary(DblinkConn *conn, const char *sql);
 extern PGresult *dbl_remote_finish(DblinkConn *conn);
 extern void dbl_remote_leave(DblinkConn *conn);
@@ -322,7 +337,6 @@ extern void dbl_remote_fetch(DblinkConn *conn);
 extern PGresult *dbl_remote_next(DblinkConn *conn);
 extern PGresult *dbl_remote_next_at_hand(DblinkConn *conn);
 extern PGresult *dbl_remote_exec(DblinkConn *conn, const char *sql);
-extern bool dbl_remote_is_this_server(DblinkConn *conn);
 extern bool dbl_remote_is_alive(DblinkConn *conn);
 extern bool dbl_remote_is_busy(DblinkConn *conn);
 extern PGnotify *dbl_remote_next_notify(DblinkConn *conn);
@@ -351,6 +365,10 @@ extern void dbl_res_materialize(FunctionCallInfo fcinfo,
 								const DblinkQuery *query);
 extern Tuplestorestate *dbl_res_collect(const DblinkQuery *query,
 										TupleDesc tupdesc, bool random_access);
+extern bool dbl_res_ask(const DblinkQuery *query, const char *sql,
+						TupleDesc tupdesc);
+extern bool dbl_res_send_described(const DblinkQuery *query, const char *sql,
+								   TupleDesc tupdesc);
 extern bool dbl_res_send(const DblinkQuery *query, const char *sql,
 						 TupleDesc tupdesc);
 extern TupleDesc dbl_res_expected(FunctionCallInfo fcinfo);
@@ -385,6 +403,7 @@ extern void dbl_spool_end(DblinkSpool *spool);
 extern DblinkStream *dbl_stream_begin(const DblinkQuery *query,
 									  TupleDesc tupdesc);
 extern bool dbl_stream_next(DblinkStream *stream, Datum *values, bool *nulls);
+extern bool dbl_stream_is_overdue(DblinkStream *stream);
 extern void dbl_stream_read_ahead(DblinkStream *stream);
 extern void dbl_stream_drain(DblinkStream *stream);
 extern void dbl_stream_warn(DblinkStream *stream);
@@ -406,6 +425,9 @@ extern void dbl_plan_init(void);
 /* scan.c */
 extern void dbl_scan_init(void);
 extern const CustomScanMethods dbl_scan_methods;
+
+/* reread.c */
+extern bool dbl_reread_is_possible(Plan *scan, EState *estate, int eflags);
 
 /* error.c */
 extern void dbl_err_fill(DblinkError *error, DblinkConn *conn);

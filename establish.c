@@ -21,6 +21,7 @@
 #include "mb/pg_wchar.h"
 #include "storage/fd.h"
 #include "storage/latch.h"
+#include "storage/procarray.h"
 #include "utils/memutils.h"
 
 /* How much of a remote notice is logged. */
@@ -350,4 +351,33 @@ dbl_est_connect(DblinkConn *conn, const char *conninfo)
 		dbl_err_not_connected(timed_out.data);
 	}
 	PQsetnonblocking(conn->pgconn, 1);
+}
+
+/*
+ * Does the connection lead back to this very server?  Its other end is then one
+ * of our processes.  Another server of the same version may have a process of
+ * that number by chance; the caller has to be able to live with a wrong yes.
+ */
+bool
+dbl_est_loops_back(DblinkConn *conn)
+{
+	const char *version = GetConfigOption("server_version_num", false, false);
+
+	return PQserverVersion(conn->pgconn) == atoi(version) &&
+		BackendPidGetProc(PQbackendPID(conn->pgconn)) != NULL;
+}
+
+/*
+ * Make sure that the remote uses the database's encoding.  If it will not, that
+ * is no error: what it sends is looked at before it is used.
+ */
+void
+dbl_est_set_encoding(DblinkConn *conn)
+{
+	const char *wanted = GetDatabaseEncodingName();
+	const char *used = PQparameterStatus(conn->pgconn, "client_encoding");
+
+	if (used == NULL || strcmp(used, wanted) != 0)
+		(void) dbl_remote_exec(conn, psprintf("SET client_encoding TO '%s'", wanted));
+	dbl_remote_forget(conn);
 }

@@ -170,11 +170,13 @@ hosts_init(DblinkHosts *hosts, const PQconninfoOption *options)
 }
 
 /*
- * The entry that libpq is at; NULL if it is none of them.
+ * The entry that libpq is at; NULL if it is none of them.  Of several with that
+ * host and port the one with the very address, which can be written in many ways.
  */
 static Entry *
 current_find(const DblinkHosts *hosts, PGconn *pgconn)
 {
+	Entry	   *found = NULL;
 	ListCell   *cell;
 
 	foreach(cell, hosts->entries)
@@ -182,13 +184,15 @@ current_find(const DblinkHosts *hosts, PGconn *pgconn)
 		Entry	   *entry = lfirst(cell);
 		const char *host = entry->host[0] != '\0' ? entry->host : entry->hostaddr;
 
-		if (strcmp(host, PQhost(pgconn)) == 0 &&
-			strcmp(entry->port, port_or_default(PQport(pgconn))) == 0 &&
-			(entry->hostaddr[0] == '\0' ||
-			 strcmp(entry->hostaddr, PQhostaddr(pgconn)) == 0))
+		if (strcmp(host, PQhost(pgconn)) != 0 ||
+			strcmp(entry->port, port_or_default(PQport(pgconn))) != 0)
+			continue;
+		if (strcmp(entry->hostaddr, PQhostaddr(pgconn)) == 0)
 			return entry;
+		if (found == NULL)
+			found = entry;
 	}
-	return NULL;
+	return found;
 }
 
 /*

@@ -43,6 +43,7 @@ typedef enum DrainStep
 static DrainStep skip_copy_data(PGconn *pgconn);
 static DrainStep drain_step(DblinkConn *conn);
 static DrainStep drain_some(DblinkConn *conn, TimestampTz deadline);
+static bool owns_no_more(DblinkConn *conn);
 static bool let_finish(DblinkConn *conn);
 static bool drain(DblinkConn *conn, TimestampTz deadline);
 
@@ -129,6 +130,27 @@ drain_some(DblinkConn *conn, TimestampTz deadline)
 }
 
 /*
+ * Did the failed call own the current result only, and has all of that come?  What
+ * comes after it is another call's.
+ */
+static bool
+owns_no_more(DblinkConn *conn)
+{
+	if (conn->phase != DBLINK_FETCHING || conn->res == NULL ||
+		dbl_remote_is_partial(conn->res))
+		return false;
+	switch (PQresultStatus(conn->res))
+	{
+		case PGRES_COPY_IN:
+		case PGRES_COPY_OUT:
+		case PGRES_COPY_BOTH:
+			return false;
+		default:
+			return true;
+	}
+}
+
+/*
  * Let the remote finish what the failed call began: the whole exchange, or only
  * the current result if that is all the call owns.  Gives false if that takes
  * too long, or an interrupt is pending.
@@ -142,8 +164,7 @@ let_finish(DblinkConn *conn)
 
 	do
 	{
-		if (conn->phase == DBLINK_FETCHING && conn->res != NULL &&
-			!dbl_remote_is_partial(conn->res))
+		if (owns_no_more(conn))
 			return true;
 		step = drain_some(conn, deadline);
 	} while ((step == DRAIN_MORE || step == DRAIN_WAIT) &&
@@ -194,7 +215,7 @@ dbl_recover(DblinkConn *conn)
 		return false;
 	}
 
-	if (!conn->cancel_on_abort && let_finish(conn))
+	if (owns_no_more(conn) || (!conn->cancel_on_abort && let_finish(conn)))
 		return true;
 
 	/* Rows are coming, so the request will hit; nobody needs what is left. */

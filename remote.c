@@ -19,11 +19,8 @@
 #include "dblink.h"
 
 #include "access/xact.h"
-#include "mb/pg_wchar.h"
 #include "storage/fd.h"
 #include "storage/latch.h"
-#include "storage/procarray.h"
-#include "utils/builtins.h"
 
 /* Rows that libpq hands out at a time, if it can. */
 #define CHUNK_ROWS		256
@@ -48,7 +45,6 @@ static void copy_check(DblinkConn *conn);
 static PGresult *read_to_end(DblinkConn *conn);
 static bool is_readable(DblinkConn *conn);
 static void description_failed(DblinkConn *conn);
-static PGresult *read_description(DblinkConn *conn);
 
 /*
  * Wait for a moment only.  Waiting on the latch takes several system calls to
@@ -71,7 +67,8 @@ wait_socket_briefly(DblinkConn *conn, int events)
 
 /*
  * Wait until the socket has one of "events" (WL_SOCKET_READABLE and so on) or
- * the time is over; -1 waits for ever.  Gives what happened, 0 for a time-out.
+ * the time is over; -1 waits for ever.  Gives what happened; 0 if nothing did,
+ * as the time is over or something else woke us.
  *
  * Serves interrupts.
  */
@@ -102,10 +99,20 @@ dbl_remote_wait(DblinkConn *conn, int events, long timeout_ms, uint32 wait_event
 bool
 dbl_remote_answers_within(DblinkConn *conn, int ms)
 {
+	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
+	long		left = ms;
+
 	(void) dbl_set_chunked_rows(conn->pgconn, CHUNK_ROWS);
-	return !PQisBusy(conn->pgconn) ||
-		dbl_remote_wait(conn, WL_SOCKET_READABLE, ms,
-						dbl_wait_event(DBLINK_WAIT_GET_RESULT)) != 0;
+	if (!PQisBusy(conn->pgconn))
+		return true;
+	while (left > 0)
+	{
+		if (dbl_remote_wait(conn, WL_SOCKET_READABLE, left,
+							dbl_wait_event(DBLINK_WAIT_GET_RESULT)))
+			return true;
+		left = dbl_time_left(deadline);
+	}
+	return false;
 }
 
 /*
@@ -332,6 +339,8 @@ receive(DblinkConn *conn)
 {
 	if (!dbl_remote_is_partial(conn->res))
 		(void) dbl_set_chunked_rows(conn->pgconn, CHUNK_ROWS);
+	PQclear(conn->res);
+	conn->res = NULL;
 
 	while (PQisBusy(conn->pgconn))
 	{
@@ -474,14 +483,14 @@ description_failed(DblinkConn *conn)
 }
 
 /*
- * Read the answers to a statement that was prepared and described, up to the
- * end of the exchange.  Gives the description or the first error; it belongs to
- * the connection, until the next.
+ * Read the answers to what dbl_remote_ask() has sent, up to the end of the
+ * exchange.  Gives the description or the first error; it belongs to the
+ * connection, until the next.
  *
  * Throws 08006 if there is none, although the remote says that it is ready.
  */
-static PGresult *
-read_description(DblinkConn *conn)
+PGresult *
+dbl_remote_description(DblinkConn *conn)
 {
 	int			ends = 0;		/* how many came in a row; there is one a step */
 
@@ -510,28 +519,27 @@ read_description(DblinkConn *conn)
 }
 
 /*
- * Ask what columns the rows of a statement have, without running it.  Gives the
- * description, or the remote's error, or NULL if an asynchronous query is under
- * way.  Throws XX000 if libpq does not take it.
+ * Ask what columns the rows of a statement have, without running it.  Gives false
+ * if an asynchronous query is under way.  Throws XX000 if libpq does not take it.
  *
  * It is prepared and described in one exchange, and never run by its name: a
  * pooler may give the next exchange to another session of the remote, where the
  * unnamed statement is somebody else's.
  */
-PGresult *
-dbl_remote_describe(DblinkConn *conn, const char *sql)
+bool
+dbl_remote_ask(DblinkConn *conn, const char *sql)
 {
 	dbl_remote_forget(conn);
 	conn->in_xact = is_in_xact(conn);
 	if (!PQenterPipelineMode(conn->pgconn))
-		return NULL;
+		return false;
 	begin_call(conn, DBLINK_RUNNING);
 	if (!PQsendPrepare(conn->pgconn, "", sql, 0, NULL) ||
 		!PQsendDescribePrepared(conn->pgconn, "") ||
 		!PQpipelineSync(conn->pgconn))
 		not_sent(conn);
 	flush(conn);
-	return read_description(conn);
+	return true;
 }
 
 /*
@@ -549,35 +557,6 @@ dbl_remote_send_binary(DblinkConn *conn, const char *sql)
 	begin_call(conn, DBLINK_RUNNING);
 	conn->binary = true;
 	flush(conn);
-}
-
-/*
- * Does the connection lead back to this very server?  Its other end is then one
- * of our processes.  Another server of the same version may have a process of
- * that number by chance; the caller has to be able to live with a wrong yes.
- */
-bool
-dbl_remote_is_this_server(DblinkConn *conn)
-{
-	const char *version = GetConfigOption("server_version_num", false, false);
-
-	return PQserverVersion(conn->pgconn) == atoi(version) &&
-		BackendPidGetProc(PQbackendPID(conn->pgconn)) != NULL;
-}
-
-/*
- * Make sure that the remote uses the database's encoding.  If it will not, that
- * is no error: what it sends is looked at before it is used.
- */
-void
-dbl_remote_set_encoding(DblinkConn *conn)
-{
-	const char *wanted = GetDatabaseEncodingName();
-	const char *used = PQparameterStatus(conn->pgconn, "client_encoding");
-
-	if (used == NULL || strcmp(used, wanted) != 0)
-		(void) dbl_remote_exec(conn, psprintf("SET client_encoding TO '%s'", wanted));
-	dbl_remote_forget(conn);
 }
 
 /*

@@ -93,38 +93,56 @@ are_types_equal(PGresult *description, TupleDesc tupdesc)
 }
 
 /*
- * Send the query of dblink(), whose rows are to be of the type tupdesc (NULL if
- * that is not known).  Its result comes in binary if that was asked for and is
- * safe; to find out takes a look at the statement first, which must be the only
- * one in the text, and a read: preparing has to be without effect.
+ * Ask the remote what columns the query of dblink() returns, if its rows, of the
+ * type tupdesc (NULL if that is not known), shall come in binary, and that can be
+ * safe.  The statement must be the only one in the text, and a read: preparing
+ * has to be without effect.
  *
- * Gives false if the remote refused the statement then, and that was reported
- * as a NOTICE.  Throws XX000 if libpq does not take the query.
+ * Gives false if there is nothing to ask, and the query is to be sent as it is;
+ * else dbl_res_send_described() sends it.  Throws XX000 if libpq does not take it.
  */
 bool
-dbl_res_send(const DblinkQuery *query, const char *sql, TupleDesc tupdesc)
+dbl_res_ask(const DblinkQuery *query, const char *sql, TupleDesc tupdesc)
 {
-	PGresult   *description;
+	return dbl_result_format == DBLINK_FORMAT_BINARY && tupdesc != NULL &&
+		dbl_dec_is_binary_safe(tupdesc, query->conn->pgconn) &&
+		dbl_sql_only_reads(sql) &&
+		PQtransactionStatus(query->conn->pgconn) != PQTRANS_ACTIVE &&
+		dbl_remote_ask(query->conn, sql);
+}
 
-	if (dbl_result_format != DBLINK_FORMAT_BINARY || tupdesc == NULL ||
-		!dbl_dec_is_binary_safe(tupdesc, query->conn->pgconn) || !dbl_sql_only_reads(sql) ||
-		PQtransactionStatus(query->conn->pgconn) == PQTRANS_ACTIVE)
-	{
-		dbl_remote_send_query(query->conn, sql);
-		return true;
-	}
+/*
+ * Read the answer to that, and send the query: its result comes in binary if that
+ * is safe.  Gives false if the remote refused the statement, and that was
+ * reported as a NOTICE.
+ */
+bool
+dbl_res_send_described(const DblinkQuery *query, const char *sql, TupleDesc tupdesc)
+{
+	PGresult   *description = dbl_remote_description(query->conn);
 
-	description = dbl_remote_describe(query->conn, sql);
-	if (description != NULL && PQresultStatus(description) != PGRES_COMMAND_OK)
+	if (PQresultStatus(description) != PGRES_COMMAND_OK)
 	{
 		dbl_err_report_now(query->conn, query->fail_on_error, query->action);
 		return false;
 	}
-	if (description != NULL && PQnparams(description) == 0 &&
-		are_types_equal(description, tupdesc))
+	if (PQnparams(description) == 0 && are_types_equal(description, tupdesc))
 		dbl_remote_send_binary(query->conn, sql);
 	else
 		dbl_remote_send_query(query->conn, sql);
+	return true;
+}
+
+/*
+ * Both in one, for whoever has nothing to do in between.  Throws XX000 if libpq
+ * does not take the query.
+ */
+bool
+dbl_res_send(const DblinkQuery *query, const char *sql, TupleDesc tupdesc)
+{
+	if (dbl_res_ask(query, sql, tupdesc))
+		return dbl_res_send_described(query, sql, tupdesc);
+	dbl_remote_send_query(query->conn, sql);
 	return true;
 }
 

@@ -12,7 +12,7 @@
  * are read before the first is used, as the function does.
  *
  * Where the plan may read the rows again, they are kept in a tuplestore as they
- * are read (rows_are_kept).
+ * are read (reread.c).
  *
  * Memory: the scan's call context holds arguments, the stream and the kept
  * rows.  It is reset when the scan starts anew.
@@ -28,7 +28,6 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
-#include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -168,70 +167,6 @@ collect_params(Node *node, void *context)
 }
 
 /*
- * Is "target" in this part of a plan, where nothing reads it more than once?
- *
- * The inner side of a nested loop is read again for each outer row, unless rows
- * are kept there by a Material node of its own, and so is what a recursive union
- * repeats.  An InitPlan or CTE is run once if it depends on nothing outside it;
- * other subqueries may be run again.
- */
-static bool
-is_read_once(PlannedStmt *stmt, Plan *plan, Plan *target)
-{
-	List	   *children = NIL;
-	ListCell   *cell;
-
-	if (plan == NULL)
-		return false;
-	if (plan == target)
-		return true;
-
-	children = lappend(children, outerPlan(plan));
-	if (IsA(plan, Append))
-		children = list_concat(children, ((Append *) plan)->appendplans);
-	else if (IsA(plan, MergeAppend))
-		children = list_concat(children, ((MergeAppend *) plan)->mergeplans);
-	else if (IsA(plan, SubqueryScan))
-		children = lappend(children, ((SubqueryScan *) plan)->subplan);
-	else if (!IsA(plan, RecursiveUnion) &&
-			 (!IsA(plan, NestLoop) || (IsA(innerPlan(plan), Material) &&
-									   ((NestLoop *) plan)->nestParams == NIL)))
-		children = lappend(children, innerPlan(plan));
-
-	foreach(cell, plan->initPlan)
-	{
-		Plan	   *subplan = list_nth(stmt->subplans,
-									   lfirst_node(SubPlan, cell)->plan_id - 1);
-
-		if (subplan != NULL && bms_is_empty(subplan->extParam))
-			children = lappend(children, subplan);
-	}
-
-	foreach(cell, children)
-	{
-		if (is_read_once(stmt, lfirst(cell), target))
-			return true;
-	}
-	return false;
-}
-
-/*
- * Must the rows be kept, because they may be read again?  The executor says so
- * for what it can foresee, but not for the outer part of a join that is itself
- * read repeatedly; and a subquery may be run for each row.  Where rows that were
- * locked are checked once more (EvalPlanQual), the plan is run for each of them.
- */
-static bool
-rows_are_kept(DblinkScanState *state, EState *estate, int eflags)
-{
-	if (eflags & (EXEC_FLAG_REWIND | EXEC_FLAG_BACKWARD | EXEC_FLAG_MARK))
-		return true;
-	return estate->es_epq_active != NULL ||
-		!is_read_once(estate->es_plannedstmt, estate->es_plannedstmt->planTree,
-					  state->css.ss.ps.plan);
-}
-
-/*
  * Prepare a scan.  Throws 42501 if the user may not execute the function: the
  * executor looks at that here, for a function scan.
  */
@@ -252,7 +187,7 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 	state->function = linitial_int(cscan->custom_private);
 	state->args = ExecInitExprList(call->args, &node->ss.ps);
 	collect_params((Node *) call, &state->params);
-	state->keep = rows_are_kept(state, estate, eflags);
+	state->keep = dbl_reread_is_possible(node->ss.ps.plan, estate, eflags);
 	state->level = GetCurrentTransactionNestLevel();
 	state->callback.func = forget_scan;
 	state->callback.arg = state;
@@ -274,6 +209,7 @@ static Datum *
 evaluate_arguments(DblinkScanState *state)
 {
 	Datum	   *values = palloc(sizeof(Datum) * list_length(state->args));
+	bool		any_null = false;
 	ListCell   *cell;
 
 	foreach(cell, state->args)
@@ -283,10 +219,9 @@ evaluate_arguments(DblinkScanState *state)
 		values[foreach_current_index(cell)] =
 			ExecEvalExpr(lfirst_node(ExprState, cell),
 						 state->css.ss.ps.ps_ExprContext, &isnull);
-		if (isnull)
-			return NULL;
+		any_null |= isnull;
 	}
-	return values;
+	return any_null ? NULL : values;
 }
 
 /*
@@ -346,6 +281,18 @@ is_conn_streamable(DblinkConn *conn)
 }
 
 /*
+ * A read may have to wait, too: in line behind somebody who waits for what another
+ * of our streams holds.  So if the answer takes time, those yield.
+ */
+static void
+be_patient(DblinkConn *conn)
+{
+	if (dbl_conn_is_any_streaming() &&
+		!dbl_remote_answers_within(conn, PATIENCE_MS))
+		dbl_conn_read_ahead_all();
+}
+
+/*
  * Send the SQL text as the function does, or take over what was sent before.
  */
 static void
@@ -354,7 +301,13 @@ send_sql(DblinkScanState *state, const DblinkQuery *query, const char *sql)
 	switch (state->function)
 	{
 		case DBLINK_SCAN_RECORD:
-			(void) dbl_res_send(query, sql, row_type(state));
+			if (!dbl_res_ask(query, sql, row_type(state)))
+			{
+				dbl_remote_send_query(query->conn, sql);
+				break;
+			}
+			be_patient(query->conn);
+			(void) dbl_res_send_described(query, sql, row_type(state));
 			break;
 		case DBLINK_SCAN_FETCH:
 			if (!dbl_remote_send(query->conn, sql))
@@ -381,15 +334,19 @@ begin_query(DblinkScanState *state, Datum *values, DblinkQuery *query)
 	bool		alone = !dbl_conn_is_any_streaming();
 	const char *source;
 	const char *sql = read_arguments(state, values, query, &source);
-	bool		streams;
+	bool		streams = dbl_streaming != DBLINK_STREAMING_OFF &&
+	(alone || sql == NULL || dbl_sql_only_reads(sql));
 
-	query->conn = state->function == DBLINK_SCAN_RECORD ?
-		dbl_conn_get_or_open(source) : dbl_conn_get(source);
-	streams = dbl_streaming != DBLINK_STREAMING_OFF &&
-		is_conn_streamable(query->conn) &&
-		(sql == NULL ? query->conn->only_reads : alone || dbl_sql_only_reads(sql));
 	if (!streams)
 		dbl_conn_read_ahead_all();
+	query->conn = state->function == DBLINK_SCAN_RECORD ?
+		dbl_conn_get_or_open(source) : dbl_conn_get(source);
+	if (streams && (!is_conn_streamable(query->conn) ||
+					(sql == NULL && !query->conn->only_reads)))
+	{
+		streams = false;
+		dbl_conn_read_ahead_all();
+	}
 
 	send_sql(state, query, sql);
 	return streams && (sql == NULL || !alone || dbl_sql_only_reads(sql));
@@ -397,16 +354,11 @@ begin_query(DblinkScanState *state, Datum *values, DblinkQuery *query)
 
 /*
  * Begin to stream the result of a query.
- *
- * A read may have to wait, too: in line behind somebody who waits for what another
- * of our streams holds.  So if its answer takes time, those yield.
  */
 static void
 begin_stream(DblinkScanState *state, const DblinkQuery *query)
 {
-	if (dbl_conn_is_any_streaming() &&
-		!dbl_remote_answers_within(query->conn, PATIENCE_MS))
-		dbl_conn_read_ahead_all();
+	be_patient(query->conn);
 
 	/* The plan may outlive the savepoint that its first row is read in. */
 	query->conn->level = state->level;
@@ -541,6 +493,8 @@ read_stream(DblinkScanState *state, TupleTableSlot *slot)
 {
 	if (state->stream == NULL)
 		return false;
+	if (dbl_stream_is_overdue(state->stream))
+		dbl_conn_read_ahead(dbl_stream_conn(state->stream));
 	if (!dbl_stream_next(state->stream, slot->tts_values, slot->tts_isnull))
 	{
 		finish_stream(state);

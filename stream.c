@@ -76,7 +76,6 @@ static void leave_level(DblinkStream *stream, int level);
 static bool gather(DblinkStream *stream);
 static const DblinkValue *next_received(DblinkStream *stream);
 static const DblinkValue *next_raw(DblinkStream *stream);
-static void watch_reader(DblinkStream *stream);
 
 /*
  * Begin to stream the result of a query that was sent, or is to be fetched.
@@ -199,7 +198,7 @@ end_of_result(DblinkStream *stream)
 
 /*
  * Nothing that is still to be converted came from the connection, or somebody
- * else wants it.  One for this call is closed with the stream.
+ * else wants it.  One for this call is released by whoever looks after the stream.
  */
 static void
 leave_conn(DblinkStream *stream)
@@ -455,7 +454,6 @@ dbl_stream_next(DblinkStream *stream, Datum *values, bool *nulls)
 	const DblinkValue *row;
 	int			level;
 
-	watch_reader(stream);
 	level = enter_level(stream);
 	row = next_raw(stream);
 	if (row != NULL)
@@ -472,22 +470,23 @@ dbl_stream_next(DblinkStream *stream, Datum *values, bool *nulls)
 }
 
 /*
- * A reader that takes its time must not keep the remote's statement open for
- * ever: past dblink.stream_hold_time, read ahead.  Only time that the reader
- * spent counts, not the time that it waited for the remote.
+ * Does the reader take its time?  It must not keep the remote's statement open for
+ * ever: past dblink.stream_hold_time, the rest is to be read ahead.  Only time that
+ * the reader spent counts, not the time that it waited for the remote.
+ *
+ * To be asked before each row.
  */
-static void
-watch_reader(DblinkStream *stream)
+bool
+dbl_stream_is_overdue(DblinkStream *stream)
 {
 	int64		now;
 
-	if (!stream->reading || dbl_stream_hold_time < 0)
-		return;
+	if (!dbl_stream_is_reading(stream) || dbl_stream_hold_time < 0)
+		return false;
 	now = coarse_now();
 	stream->away_ms += now - stream->left_at;
 	stream->left_at = now;
-	if (stream->away_ms > dbl_stream_hold_time)
-		dbl_stream_read_ahead(stream);
+	return stream->away_ms > dbl_stream_hold_time;
 }
 
 /*

@@ -520,14 +520,19 @@ subtest 'a stream yields to what waits behind somebody else' => sub {
 	my $waits = "SELECT wait_event_type FROM pg_stat_activity WHERE query LIKE 'ALTER TABLE big%' AND state = 'active'";
 
 	# should not hang: a read in line behind ALTER TABLE
-	$s->run('BEGIN; DECLARE c CURSOR FOR SELECT a FROM ' . from_remote('big'));
-	rows_are($s, 'FETCH 1 FROM c', '1', 'a stream holds its lock');
-	$locker->send('ALTER TABLE big ALTER filler SET DEFAULT 50');
-	is(poll_value($remote, $waits, 'Lock'), 'Lock', 'somebody waits for it');
-	rows_are($s, "SELECT x FROM dblink('d', 'SELECT count(*) FROM big') AS t(x int)", '5000', 'a read gets behind him, and its answer');
-	ok(!$locker->collect->{errors}, 'and so does he');
-	rows_are($s, 'MOVE 4998 FROM c; FETCH 5 FROM c', '5000', 'the stream goes on');
-	no_error($s, 'COMMIT', 'commit');
+	foreach my $format (qw(text binary))
+	{
+		$s->run("SET dblink.result_format = $format");
+		$s->run('BEGIN; DECLARE c CURSOR FOR SELECT a FROM ' . from_remote('big'));
+		rows_are($s, 'FETCH 1 FROM c', '1', "$format: a stream holds its lock");
+		$locker->send('ALTER TABLE big ALTER filler SET DEFAULT 50');
+		is(poll_value($remote, $waits, 'Lock'), 'Lock', 'somebody waits for it');
+		rows_are($s, "SELECT x FROM dblink('d', 'SELECT count(*)::int FROM big') AS t(x int)", '5000', 'a read gets behind him, and its answer');
+		ok(!$locker->collect->{errors}, 'and so does he');
+		rows_are($s, 'MOVE 4998 FROM c; FETCH 5 FROM c', '5000', 'the stream goes on');
+		no_error($s, 'COMMIT', 'commit');
+	}
+	$s->run('RESET dblink.result_format');
 
 	# should not hang: waiting for an asynchronous query that needs the lock
 	$locker->run('SELECT pg_advisory_lock(2)');
@@ -577,11 +582,14 @@ subtest 'rows that came at once can be cancelled' => sub {
 	foreach my $streaming (qw(on off))
 	{
 		$s->run("SET dblink.streaming = $streaming");
-		rows_are($s, "SELECT dblink_send_query('c', 'SELECT g, g, g FROM generate_series(1, 1000000) AS g')", 1, 'sent');
+		rows_are($s, "SELECT dblink_send_query('c', 'SELECT g, g, g FROM generate_series(1, 1000000) AS g; SELECT 7, 8, 9')", 1, 'sent');
 		ok(poll_until(sub { $s->run("SELECT dblink_is_busy('c')")->{out} eq '0' }, SLOW * 4), 'all has come');
 		$s->run("SET statement_timeout = '20ms'");
 		fails_with($s, "SELECT count(*) FROM dblink_get_result('c') AS t(a int, b int, c int)", { state => '57014' }, "streaming $streaming: cancelled");
 		$s->run('RESET statement_timeout');
+		my $next = "SELECT * FROM dblink_get_result('c') AS t(a int, b int, c int)";
+		rows_are($s, $next, '7|8|9', 'the result after it is not touched');
+		rows_are($s, $next, '', 'nor is the end');
 		usable($s, "streaming $streaming");
 	}
 	$s->quit;

@@ -377,7 +377,9 @@ sub port_by
 	  . ", 'SELECT inet_server_port()') AS t(x int)";
 }
 
-# All cases at the same time, each in a session whose first lookup it is.
+# All cases at the same time, each in a session whose first lookup it is. Stock of 16
+# and newer does not look at connect_timeout: there is nothing to compare with.
+my @sides = $node{ours}->pg_version >= 16 ? 'ours' : qw(ours stock);
 my @late = (
 	[ 'another address of its name is tried', "host=both.test port=$b", $b ],
 	[ 'but not one that has failed before', "host=no.test port=$b", qr/\(127\.0\.0\.3\), port $b failed: .*\n.*\n.*\(127\.0\.0\.2\), port $b failed: timeout expired \| $/ ],
@@ -387,7 +389,7 @@ my @late = (
 	[ 'an empty host there, too', "host=127.0.0.1, port=$d,$c", qr/port $d failed: timeout expired\nconnection to server on socket ".*\.$c" failed: / ]);
 foreach my $case (@late)
 {
-	foreach my $side (sort keys %node)
+	foreach my $side (@sides)
 	{
 		$case->[3]{$side} = session($node{$side});
 		$case->[3]{$side}->send(port_by($case->[1]));
@@ -398,7 +400,7 @@ foreach my $case (@late)
 	my ($what, $target, $want, $of) = @$case;
 	my %said = map { my $r = $of->{$_}->collect; ($_ => [ told($r) || $r->{out}, $r->{secs} ]) } keys %$of;
 	like($said{ours}[0], ref $want ? $want : qr/^$want$/, "after a time-out, $what");
-	is($said{ours}[0], $said{stock}[0], 'as with stock');
+	is($said{ours}[0], $said{stock}[0], 'as with stock') if $said{stock};
 	cmp_ok($said{ours}[1], '>', 1.5, 'and not before its time');
 	is(join('; ', open_objects($of->{ours})), '', 'no object is left');
 	$_->quit foreach values %$of;
