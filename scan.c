@@ -334,9 +334,10 @@ begin_query(DblinkScanState *state, Datum *values, DblinkQuery *query)
 	bool		alone = !dbl_conn_is_any_streaming();
 	const char *source;
 	const char *sql = read_arguments(state, values, query, &source);
-	bool		streams = dbl_streaming != DBLINK_STREAMING_OFF &&
-	(alone || sql == NULL || dbl_sql_only_reads(sql));
+	bool		streams = dbl_streaming != DBLINK_STREAMING_OFF;
 
+	if (streams && !alone && sql != NULL)
+		streams = dbl_sql_only_reads(sql);
 	if (!streams)
 		dbl_conn_read_ahead_all();
 	query->conn = state->function == DBLINK_SCAN_RECORD ?
