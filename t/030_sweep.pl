@@ -61,6 +61,24 @@ sub certificate
 	return 1;
 }
 
+# Waits until the remote has begun to sleep, for a moment only: then a cancel request
+# has an effect.  It asks the remote directly, so that the proxy sees nothing of it.
+sub until_asleep
+{
+	my $direct = lit('host=127.0.0.1 dbname=postgres port=' . $remote->port . " user=swept password=$password application_name=watching");
+	my $wait = lit(<<'SQL');
+DO $$BEGIN
+	FOR i IN 1 .. 40 LOOP
+		PERFORM pg_stat_clear_snapshot();
+		EXIT WHEN EXISTS (SELECT FROM pg_stat_activity
+			WHERE application_name = 'swept' AND state = 'active' AND query LIKE '%pg_sleep(1.5)%');
+		PERFORM pg_sleep(0.005);
+	END LOOP;
+END$$
+SQL
+	return "SELECT dblink_exec($direct, $wait)";
+}
+
 # The dialogue: [ tag, SQL, pattern of the answers that are right when something
 # went wrong ].  An answer in none of the forms is a silent error.  A statement
 # that failed gives no answer, which is always right then.
@@ -86,6 +104,7 @@ sub dialogue
 		[ notify => "SELECT dblink_exec('w', 'NOTIFY swept, ''x''', $fail)", qr/^ERROR$/ ],
 		[ notified => "SELECT count(*) FROM dblink_get_notify('w')", qr/^0$/ ],
 		[ sleep => "SELECT dblink_send_query('w', 'SELECT pg_sleep(1.5)')", qr/^0$/ ],
+		[ asleep => until_asleep(), qr/^DO$/ ],
 		[ cancel => "SELECT dblink_cancel_query('w')", qr/./ ],
 		[ cancelled => "SELECT count(*) FROM dblink_get_result('w', $fail) AS t(x text)", qr/^[01]$/ ],
 		[ end => "SELECT count(*) FROM dblink_get_result('w', $fail) AS t(x text)", qr/^[01]$/ ],
@@ -123,9 +142,8 @@ sub strike
 	my ($r, $answers, $trouble) = converse(@$dialogue);
 	my $report = $proxy->report;
 	my $troubled = $trouble ne $clean->{trouble};
-	# How many TLS records there are depends on what libpq wrote at a time, and the
-	# cancel request may come before the remote has begun with what it is for: the
-	# last frames may not be there.  Such a point is not counted, but looked at.
+	# How many TLS records there are depends on what libpq wrote at a time: the last
+	# frames may not be there.  Such a point is not counted, but looked at.
 	$missed++ if !$report->{fired};
 	return if !$report->{fired} && !$r->{hung} && !$troubled;
 	# a signal at the very last frames comes when the dialogue is over
@@ -223,7 +241,7 @@ sub sweep
 	my $clean = { answers => $answers, trouble => $trouble };
 	is(join(' ', map { "$_->[0]=$answers->{$_->[0]}" } @dialogue[ 1 .. $#dialogue ]),
 		'connect=OK query=5/15 first=7 failing=0 exec=LISTEN send=1 result=2 result2=3 result3=0 busy=0'
-		  . ' open=OK fetch=2 close=OK notify=NOTIFY notified=1 sleep=1 cancel=OK cancelled='
+		  . ' open=OK fetch=2 close=OK notify=NOTIFY notified=1 sleep=1 asleep=DO cancel=OK cancelled='
 		  . ($fail eq 'true' ? '' : 0)
 		  . ' end=0 binary=6 disconnect=OK adhoc=4711',
 		"$name: undisturbed") or diag $r->{err};
