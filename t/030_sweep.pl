@@ -96,7 +96,8 @@ sub dialogue
 		[ send => "SELECT dblink_send_query('w', 'SELECT generate_series(1, 2); SELECT 3')", qr/^0$/ ],
 		[ result => "SELECT count(*) FROM dblink_get_result('w', $fail) AS t(x int)", qr/^0$/ ],
 		[ result2 => "SELECT sum(x) FROM dblink_get_result('w', $fail) AS t(x int)", qr/^$/ ],
-		[ result3 => "SELECT count(*) FROM dblink_get_result('w', $fail) AS t(x int)", qr/^0$/ ],
+		# an interrupt that came before a call began has left its result to the next
+		[ result3 => "SELECT count(*) FROM dblink_get_result('w', $fail) AS t(x int)", qr/^[01]$/ ],
 		[ busy => "SELECT dblink_is_busy('w')", qr/^[01]$/ ],
 		[ open => "SELECT dblink_open('w', 'cur', 'SELECT generate_series(1, 3)', $fail)", qr/^ERROR$/ ],
 		[ fetch => "SELECT count(*) FROM dblink_fetch('w', 'cur', 2, $fail) AS t(x int)", qr/^0$/ ],
