@@ -35,9 +35,9 @@
  * belongs to a DblinkConn, from the moment it exists: the field is the variable
  * that the libpq function is assigned to.  (A cancel request belongs to the
  * thread that makes it, too, if there is one.)  Every DblinkConn is in
- * connection.c's list.  When a transaction or subtransaction aborts, connection.c
- * looks at each connection that a call of that level was using, and cleans up
- * what the call left behind.  So code anywhere may throw, no libpq object needs
+ * connection.c's list, or while it is only kept in kept.c's.  When a transaction
+ * or subtransaction aborts, connection.c looks at each connection that a call of
+ * that level was using, and cleans up what the call left behind.  So code anywhere may throw, no libpq object needs
  * PG_TRY, and nothing leaks.
  *
  * Memory contexts:
@@ -104,7 +104,7 @@ typedef struct DblinkSpool DblinkSpool; /* many of them, spool.c */
  */
 typedef struct DblinkConn
 {
-	dlist_node	node;			/* in the list of all connections */
+	dlist_node	node;			/* in the list of connection.c or kept.c */
 	DblinkConnKind kind;
 	char		name[NAMEDATALEN];	/* of a named one, else empty */
 	bool		open;			/* ready for use; until then no lookup finds

@@ -171,7 +171,8 @@ hosts_init(DblinkHosts *hosts, const PQconninfoOption *options)
 
 /*
  * The entry that libpq is at; NULL if it is none of them.  Of several with that
- * host and port the one with the very address, which can be written in many ways.
+ * host and port the one that can have the address; it can be written in many ways,
+ * so if it is none of them, the first.
  */
 static Entry *
 current_find(const DblinkHosts *hosts, PGconn *pgconn)
@@ -187,7 +188,8 @@ current_find(const DblinkHosts *hosts, PGconn *pgconn)
 		if (strcmp(host, PQhost(pgconn)) != 0 ||
 			strcmp(entry->port, port_or_default(PQport(pgconn))) != 0)
 			continue;
-		if (strcmp(entry->hostaddr, PQhostaddr(pgconn)) == 0)
+		if (entry->hostaddr[0] == '\0' ||
+			strcmp(entry->hostaddr, PQhostaddr(pgconn)) == 0)
 			return entry;
 		if (found == NULL)
 			found = entry;

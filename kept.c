@@ -66,7 +66,7 @@ dbl_kept_note(DblinkConn *conn, const char *conninfo, bool from_server)
 }
 
 /*
- * Has the foreign server that it leads to changed since it was opened?
+ * May the foreign server that it leads to have changed since it was opened?
  */
 static bool
 is_stale(const DblinkConn *conn)
@@ -85,7 +85,7 @@ dbl_kept_is_wanted(const DblinkConn *conn)
 }
 
 /*
- * Put in a connection, which is on no other list then.
+ * Put in a connection, taking it out of the list that it is in.
  */
 void
 dbl_kept_put(DblinkConn *conn)

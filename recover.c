@@ -194,8 +194,9 @@ drain(DblinkConn *conn, TimestampTz deadline)
  *
  * An error of our own, such as a value that does not convert, lets the remote
  * statement finish, so that its effects are the same as if it had been run
- * there; but not for long.  After an interrupt it is cancelled.  A request
- * that comes at a bad moment has no effect, so there is a second one.
+ * there; but not for long.  After an interrupt it is cancelled, unless all that the
+ * call owned has come.  A request that comes at a bad moment has no effect, so
+ * there is a second one.
  *
  * When the process exits, the request is sent, and nobody waits for more.
  */

@@ -134,8 +134,8 @@ dbl_res_send_described(const DblinkQuery *query, const char *sql, TupleDesc tupd
 }
 
 /*
- * Both in one, for whoever has nothing to do in between.  Throws XX000 if libpq
- * does not take the query.
+ * Both in one, for whoever has nothing to do in between.  Gives false if the
+ * statement was refused, as above.  Throws XX000 if libpq does not take the query.
  */
 bool
 dbl_res_send(const DblinkQuery *query, const char *sql, TupleDesc tupdesc)

@@ -287,9 +287,14 @@ is_conn_streamable(DblinkConn *conn)
 static void
 be_patient(DblinkConn *conn)
 {
-	if (dbl_conn_is_any_streaming() &&
-		!dbl_remote_answers_within(conn, PATIENCE_MS))
-		dbl_conn_read_ahead_all();
+	if (!dbl_conn_is_any_streaming() ||
+		dbl_remote_answers_within(conn, PATIENCE_MS))
+		return;
+
+	/* An interrupt meanwhile must not wait for this one, either. */
+	conn->cancel_on_abort = !conn->in_xact;
+	dbl_conn_read_ahead_all();
+	conn->cancel_on_abort = false;
 }
 
 /*
