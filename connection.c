@@ -9,11 +9,11 @@
  * connection is put into the list before it is connected, so there is always
  * something that will close it: the end of the transaction or subtransaction.
  *
- * A call marks
- * the connection that it uses (see "phase" in DblinkConn); a mark still there
- * when its level aborts means that the call failed midway.  Then the remote
- * statement is finished or cancelled, and the connection is usable again; or,
- * if it can't be made so in bounded time, it is closed, with a WARNING.
+ * A call marks the connection that it uses (see "phase" in DblinkConn); a mark
+ * still there when its level aborts means that the call failed midway.  Then
+ * the remote statement is finished or cancelled, and the connection is usable
+ * again; or, if it can't be made so in bounded time, it is closed, with a
+ * WARNING.
  *
  * Connections do not belong to a transaction or a role otherwise: they stay
  * open across rollback, SET ROLE and DISCARD ALL, until the session ends.

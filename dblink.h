@@ -37,8 +37,8 @@
  * thread that makes it, too, if there is one.)  Every DblinkConn is in
  * connection.c's list, or while it is only kept in kept.c's.  When a transaction
  * or subtransaction aborts, connection.c looks at each connection that a call of
- * that level was using, and cleans up what the call left behind.  So code anywhere may throw, no libpq object needs
- * PG_TRY, and nothing leaks.
+ * that level was using, and cleans up what the call left behind.  So code
+ * anywhere may throw, no libpq object needs PG_TRY, and nothing leaks.
  *
  * Memory contexts:
  *

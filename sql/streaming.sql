@@ -200,6 +200,11 @@ SELECT * FROM dblink('conn', 'SELECT 1') AS t(a int);
 -- the same for the last row, when the remote has nothing to say any more
 SELECT count(a) FROM dblink('conn', 'SELECT CASE WHEN g = 10 THEN ''ten'' ELSE g::text END FROM ten') AS t(a int);
 SELECT * FROM dblink('conn', 'SELECT 1') AS t(a int);
+-- no rows; but an argument after a null is evaluated, as for the function: t
+CREATE SEQUENCE evaluated;
+SELECT * FROM dblink(NULL, 'SELECT ' || nextval('evaluated')) AS t(a int);
+SELECT is_called FROM evaluated;
+DROP SEQUENCE evaluated;
 -- materialized: a connection by connection string that leads back here, unless always
 SET dblink.streaming = on;
 SELECT sources(format('SELECT * FROM dblink(%L, ''SELECT g FROM ten'') AS t(a int)', loopback()));
