@@ -4,30 +4,7 @@
 # names the installation:  make PG_CONFIG=/path/to/pg_config install
 
 MODULE_big = dblink
-OBJS = \
-	batch.o \
-	cancel.o \
-	cancel_async.o \
-	cancel_thread.o \
-	connection.o \
-	dblink.o \
-	decode.o \
-	error.o \
-	establish.o \
-	hosts.o \
-	kept.o \
-	option.o \
-	planner.o \
-	readonly.o \
-	recover.o \
-	remote.o \
-	reread.o \
-	result.o \
-	scan.o \
-	security.o \
-	spool.o \
-	sqlbuild.o \
-	stream.o
+OBJS = dblink.o $(patsubst %.c,%.o,$(filter-out src/count.c,$(sort $(wildcard src/*.c))))
 
 EXTENSION = dblink
 DATA = dblink--1.2.sql dblink--1.1--1.2.sql dblink--1.0--1.1.sql
@@ -43,7 +20,7 @@ SHLIB_LINK = $(libpq) -lpthread
 
 # For tests: count the objects of libpq that are open.
 ifdef COUNT_OBJECTS
-OBJS += count.o
+OBJS += src/count.o
 PG_CPPFLAGS = -DDBLINK_COUNT_OBJECTS
 endif
 
@@ -58,7 +35,7 @@ include $(PGXS)
 # After the server's own directories: a newer libpq's headers shadow the server's.
 override CPPFLAGS += -I$(libpq_srcdir)
 
-$(OBJS): dblink.h compat.h count.h
+$(OBJS): dblink.h src/compat.h src/count.h
 
 # What stock left would still be taken.
 install: no-bitcode

@@ -60,7 +60,7 @@
 #ifndef DBLINK_H
 #define DBLINK_H
 
-#include "compat.h"
+#include "src/compat.h"
 
 #include "fmgr.h"
 #include "lib/ilist.h"

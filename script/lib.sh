@@ -494,7 +494,7 @@ build_ours()
 {
 	local built flags="$*" src=$SANDBOX/build/ours sum
 
-	sum=$(cd "$REPO" && find . -maxdepth 1 -type f \( -name '*.[ch]' -o -name '*.sql' \
+	sum=$(cd "$REPO" && find . ./src -maxdepth 1 -type f \( -name '*.[ch]' -o -name '*.sql' \
 		-o -name '*.control' -o -name Makefile \) -exec sha256sum '{}' + |
 		sort | sha256sum | cut -d' ' -f1)
 	built=$(as_user cat "$SANDBOX/ours.stamp" 2>/dev/null || true)
