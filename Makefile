@@ -4,7 +4,7 @@
 # names the installation:  make PG_CONFIG=/path/to/pg_config install
 
 MODULE_big = dblink
-OBJS = dblink.o $(patsubst %.c,%.o,$(filter-out src/count.c,$(sort $(wildcard src/*.c))))
+OBJS = dblink.o $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
 
 EXTENSION = dblink
 DATA = dblink--1.2.sql dblink--1.1--1.2.sql dblink--1.0--1.1.sql
@@ -20,7 +20,7 @@ SHLIB_LINK = $(libpq) -lpthread
 
 # For tests: count the objects of libpq that are open.
 ifdef COUNT_OBJECTS
-OBJS += src/count.o
+OBJS += t/count.o
 PG_CPPFLAGS = -DDBLINK_COUNT_OBJECTS
 endif
 
@@ -35,7 +35,7 @@ include $(PGXS)
 # After the server's own directories: a newer libpq's headers shadow the server's.
 override CPPFLAGS += -I$(libpq_srcdir)
 
-$(OBJS): dblink.h src/compat.h src/count.h
+$(OBJS): dblink.h src/compat.h $(if $(COUNT_OBJECTS),t/count.h)
 
 # What stock left would still be taken.
 install: no-bitcode

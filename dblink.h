@@ -29,7 +29,6 @@
  *	readonly.c		does SQL text do nothing but read?
  *	error.c			remote errors to local ones
  *	compat.h		differences between PostgreSQL majors and libpq versions
- *	count.[ch]		how many objects of libpq are open; in a build for tests
  *
  * Who owns what.  Every PGconn, PGresult, PGnotify and reserved file descriptor
  * belongs to a DblinkConn, from the moment it exists: the field is the variable

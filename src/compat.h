@@ -292,8 +292,9 @@ object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
 #define DBLINK_PARTIAL_ROWS	PGRES_SINGLE_TUPLE
 #endif
 
+/* In a build for tests: count the objects of libpq that are open. */
 #ifdef DBLINK_COUNT_OBJECTS
-#include "count.h"
+#include "../t/count.h"
 #else
 #define dbl_count_init()	((void) 0)
 #endif

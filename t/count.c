@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * count.c
- *	  How many objects of libpq the session has open; for tests.
+ *	  A test instrument: counts the objects of libpq that a session has open.
  *
  * Not part of a normal build: see count.h.
  *
@@ -9,25 +9,22 @@
  */
 #include "postgres.h"
 
-#include "dblink.h"
-
-#ifdef DBLINK_COUNT_OBJECTS
+#include "../dblink.h"
 
 #include "port/atomics.h"
 
 /* Objects that are open.  Atomic, because threads free cancel requests. */
 static pg_atomic_uint32 counts[DBLINK_COUNT_KINDS];
 
-/* What dblink.open_objects shows, made anew each time. */
+/* The text that dblink.open_objects shows, written anew each time. */
 static char shown[200];
 
-/* Its own value, which nobody sees. */
+/* The value of the setting itself, which its show hook hides. */
 static char *unused;
 
-static const char *show_counts(void);
-
 /*
- * Show hook of dblink.open_objects.  The string lives until the next call.
+ * Show hook of dblink.open_objects.  The returned string is valid until the next
+ * call.
  */
 static const char *
 show_counts(void)
@@ -45,7 +42,7 @@ show_counts(void)
 }
 
 /*
- * Called when the library is loaded.
+ * Define dblink.open_objects.  Called once, when the library is loaded.
  */
 void
 dbl_count_init(void)
@@ -59,7 +56,8 @@ dbl_count_init(void)
 }
 
 /*
- * An object was made; NULL if it could not be.  Gives it back.
+ * Count an object that a libpq function has returned, unless it is NULL.
+ * Returns the object.
  */
 void *
 dbl_count_made(DblinkCounted kind, void *object)
@@ -70,7 +68,8 @@ dbl_count_made(DblinkCounted kind, void *object)
 }
 
 /*
- * An object is about to be freed; NULL is none.  Gives it back.
+ * Discount an object that is about to be freed, unless it is NULL.  Returns the
+ * object.
  */
 void *
 dbl_count_freed(DblinkCounted kind, void *object)
@@ -81,7 +80,7 @@ dbl_count_freed(DblinkCounted kind, void *object)
 }
 
 /*
- * A descriptor was reserved, or not.  Gives which.
+ * Count a descriptor, if it was reserved.  Returns whether it was.
  */
 bool
 dbl_count_fd_made(bool made)
@@ -92,12 +91,10 @@ dbl_count_fd_made(bool made)
 }
 
 /*
- * A descriptor is about to be given back.
+ * Discount a descriptor that is about to be released.
  */
 void
 dbl_count_fd_freed(void)
 {
 	pg_atomic_fetch_sub_u32(&counts[DBLINK_COUNT_FD], 1);
 }
-
-#endif							/* DBLINK_COUNT_OBJECTS */

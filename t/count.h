@@ -1,11 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * count.h
- *	  How many objects of libpq the session has open; for tests.
+ *	  A test instrument: counts the objects of libpq that a session has open.
  *
- * Only in a build with "make COUNT_OBJECTS=1".  compat.h includes this after
- * libpq's header, so that every call that makes or frees an object is counted
- * where it stands.  "SHOW dblink.open_objects" tells the figures.
+ * Only in a build with "make COUNT_OBJECTS=1", as script/faults makes it.
+ * compat.h includes this after libpq's header, so that macros of the same names
+ * count each call that makes or frees an object.  "SHOW dblink.open_objects"
+ * shows the counts.
  *
  *-------------------------------------------------------------------------
  */
