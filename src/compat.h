@@ -119,9 +119,9 @@ dbl_wait_event(DblinkWait wait)
 
 /*
  * COMPAT: is a new connection's name looked at before its connection string?
- * So it is since 17.
+ * So it is since 16.
  */
-#define DBLINK_NAME_FIRST	(PG_VERSION_NUM >= 170000)
+#define DBLINK_NAME_FIRST	(PG_VERSION_NUM >= 160000)
 
 /*
  * COMPAT: is a connect_timeout that is no number an error?  Since 16 it is

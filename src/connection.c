@@ -194,7 +194,7 @@ dbl_conn_get_or_open(const char *name_or_source)
  * The order is the one that users know.  What a server's owner and the user's
  * privileges decide comes before anything that depends on the string, and all
  * of it before a socket is opened.  Throws 42704 and 42501 (server), 2F003,
- * 55006, 08001, 42501 (option), 42710 (since 17 before the string is read); then
+ * 55006, 08001, 42501 (option), 42710 (since 16 before the string is read); then
  * what connecting throws.
  */
 void
