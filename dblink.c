@@ -162,14 +162,14 @@ _PG_init(void)
 
 /*
  * Argument n, as a string.  Throws 42804 if its type is not like text, and what
- * dbl_err_argument_check() throws.
+ * dbl_arg_check() throws.
  */
 static const char *
 text_arg(FunctionCallInfo fcinfo, int n)
 {
 	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, n);
 
-	dbl_err_argument_check(fcinfo, n);
+	dbl_arg_check(fcinfo, n);
 	if (OidIsValid(type) && type != TEXTOID && get_typlen(type) != -1)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -201,7 +201,7 @@ split_args(FunctionCallInfo fcinfo, int nfixed, DblinkArgs *args)
 	args->name = named ? text_arg(fcinfo, 0) : NULL;
 	args->first = named ? 1 : 0;
 	if (flagged)
-		dbl_err_argument_check(fcinfo, nargs - 1);
+		dbl_arg_check(fcinfo, nargs - 1);
 	args->fail_on_error = !flagged || PG_GETARG_BOOL(nargs - 1);
 }
 
@@ -472,7 +472,7 @@ dblink_fetch(PG_FUNCTION_ARGS)
 	query.action = psprintf("while fetching from cursor \"%s\"", query.cursor);
 	query.conn = dbl_conn_get(args.name);
 
-	dbl_err_argument_check(fcinfo, args.first + 1);
+	dbl_arg_check(fcinfo, args.first + 1);
 	sql = psprintf("FETCH %d FROM %s", PG_GETARG_INT32(args.first + 1),
 				   query.cursor);
 	if (dbl_remote_send(query.conn, sql))

@@ -28,6 +28,7 @@
  *	cancel_thread.c	the same with a libpq older than 17
  *	readonly.c		does SQL text do nothing but read?
  *	error.c			remote errors to local ones
+ *	args.c			arguments of SQL functions: there, not null, of their type
  *	compat.h		differences between PostgreSQL majors and libpq versions
  *
  * Who owns what.  Every PGconn, PGresult, PGnotify and reserved file descriptor
@@ -66,6 +67,7 @@
 #include "lib/stringinfo.h"
 #include "nodes/execnodes.h"
 #include "nodes/extensible.h"
+#include "utils/array.h"
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
@@ -442,8 +444,16 @@ pg_noreturn extern void dbl_err_no_cursor(const char *cursor);
 pg_noreturn extern void dbl_err_copy_refused(void);
 pg_noreturn extern void dbl_err_too_many_files(void);
 extern void dbl_err_closed(DblinkConn *conn);
-extern void dbl_err_argument_check(FunctionCallInfo fcinfo, int n);
 extern void dbl_err_remote_xact_aborted(DblinkConn *conn);
 pg_noreturn extern void dbl_err_in_use(DblinkConn *conn);
+
+/* args.c */
+extern void dbl_arg_check(FunctionCallInfo fcinfo, int n);
+extern void dbl_arg_check_all(FunctionCallInfo fcinfo, int count);
+extern text *dbl_arg_text(FunctionCallInfo fcinfo, int n);
+extern int32 dbl_arg_int4(FunctionCallInfo fcinfo, int n);
+extern Oid	dbl_arg_oid(FunctionCallInfo fcinfo, int n);
+extern ArrayType *dbl_arg_text_array(FunctionCallInfo fcinfo, int n);
+extern ArrayType *dbl_arg_vector(FunctionCallInfo fcinfo, int n);
 
 #endif							/* DBLINK_H */

@@ -197,6 +197,30 @@ SELECT state, message FROM outcome($$SELECT dblink_fdw_validator(ARRAY['host=x',
 SELECT * FROM outcome($$SELECT dblink_fdw_validator(ARRAY['host=x'], 'pg_class'::regclass)$$);
 -- should fail: a NULL among the options
 SELECT * FROM outcome($$SELECT dblink_fdw_validator(ARRAY[NULL::text], 'pg_foreign_server'::regclass)$$);
+-- should fail, each: a function of a user's own with a missing argument, a null, or another type
+CREATE FUNCTION no_validator() RETURNS void AS '$libdir/dblink', 'dblink_fdw_validator' LANGUAGE C;
+SELECT no_validator();
+CREATE FUNCTION half_validator(text[]) RETURNS void AS '$libdir/dblink', 'dblink_fdw_validator' LANGUAGE C;
+SELECT half_validator('{host=x}');
+CREATE FUNCTION validator(text[], oid) RETURNS void AS '$libdir/dblink', 'dblink_fdw_validator' LANGUAGE C;
+SELECT validator(NULL, 'pg_foreign_server'::regclass);
+SELECT validator('{host=x}', NULL);
+CREATE FUNCTION odd_validator(int, oid) RETURNS void AS '$libdir/dblink', 'dblink_fdw_validator' LANGUAGE C;
+SELECT odd_validator(1, 'pg_foreign_server'::regclass);
+CREATE FUNCTION odd_validator(text, oid) RETURNS void AS '$libdir/dblink', 'dblink_fdw_validator' LANGUAGE C;
+SELECT odd_validator('host=x'::text, 'pg_foreign_server'::regclass);
+CREATE FUNCTION odd_validator(int[], oid) RETURNS void AS '$libdir/dblink', 'dblink_fdw_validator' LANGUAGE C;
+SELECT odd_validator('{1}'::int[], 'pg_foreign_server'::regclass);
+CREATE FUNCTION odd_validator(text[], text) RETURNS void AS '$libdir/dblink', 'dblink_fdw_validator' LANGUAGE C;
+SELECT odd_validator('{host=x}', 'pg_foreign_server'::text);
+-- void, twice: types that are represented as the expected ones are; and a wrapper that has a validator of a user's own
+SELECT validator('{host=x}', 'pg_foreign_server'::regclass);
+CREATE FUNCTION like_validator(varchar[], regclass) RETURNS void AS '$libdir/dblink', 'dblink_fdw_validator' LANGUAGE C;
+SELECT like_validator('{host=x}', 'pg_foreign_server');
+CREATE FOREIGN DATA WRAPPER regress_dblink_validated VALIDATOR validator;
+-- should fail
+SELECT state, message FROM outcome($$CREATE SERVER regress_dblink_validated FOREIGN DATA WRAPPER regress_dblink_validated OPTIONS (host 'x', wrong '1')$$);
+DROP FOREIGN DATA WRAPPER regress_dblink_validated;
 
 -- Clean up.
 SET client_min_messages = warning;

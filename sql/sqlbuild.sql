@@ -188,6 +188,50 @@ SELECT dblink_build_sql_delete(NULL, '1', 1, '{1}'), dblink_build_sql_delete('it
 	dblink_build_sql_delete('item', '1', NULL, '{1}'), dblink_build_sql_delete('item', '1', 1, NULL),
 	dblink_build_sql_insert('item', '1', 1, '{1}', NULL), dblink_build_sql_update('item', '1', 1, NULL, '{1}');
 
+-- Functions of a user's own on these symbols, whose declarations are not what the code expects.
+
+-- should fail, each: an argument that is missing, or null
+CREATE FUNCTION no_name() RETURNS SETOF dblink_pkey_results AS '$libdir/dblink', 'dblink_get_pkey' LANGUAGE C;
+SELECT * FROM no_name();
+\echo :SQLSTATE
+CREATE FUNCTION no_target(text, int2vector, int, text[]) RETURNS text AS '$libdir/dblink', 'dblink_build_sql_insert' LANGUAGE C;
+SELECT no_target('item', '1 2', 2, '{1,x}');
+CREATE FUNCTION no_arrays(text, int2vector, int) RETURNS text AS '$libdir/dblink', 'dblink_build_sql_update' LANGUAGE C;
+SELECT no_arrays('item', '1 2', 2);
+CREATE FUNCTION lax_insert(text, int2vector, int, text[], text[]) RETURNS text AS '$libdir/dblink', 'dblink_build_sql_insert' LANGUAGE C;
+SELECT lax_insert('item', '1 2', 2, '{1,x}', NULL);
+\echo :SQLSTATE
+SELECT lax_insert('item', NULL, 2, '{1,x}', '{10,new}');
+-- should fail, each: an argument of another type
+CREATE FUNCTION number_pkey(int) RETURNS SETOF dblink_pkey_results AS '$libdir/dblink', 'dblink_get_pkey' LANGUAGE C;
+SELECT * FROM number_pkey(1);
+\echo :SQLSTATE
+CREATE FUNCTION wide_pkey(bigint) RETURNS SETOF dblink_pkey_results AS '$libdir/dblink', 'dblink_get_pkey' LANGUAGE C;
+SELECT * FROM wide_pkey(1);
+CREATE FUNCTION name_pkey(name) RETURNS SETOF dblink_pkey_results AS '$libdir/dblink', 'dblink_get_pkey' LANGUAGE C;
+SELECT * FROM name_pkey('item');
+CREATE FUNCTION any_pkey(anyelement) RETURNS SETOF dblink_pkey_results AS '$libdir/dblink', 'dblink_get_pkey' LANGUAGE C;
+SELECT * FROM any_pkey(1);
+CREATE FUNCTION odd_delete(text, int, int, text[]) RETURNS text AS '$libdir/dblink', 'dblink_build_sql_delete' LANGUAGE C;
+SELECT odd_delete('item', 1, 1, '{1}');
+CREATE FUNCTION odd_delete(text, text, int, text[]) RETURNS text AS '$libdir/dblink', 'dblink_build_sql_delete' LANGUAGE C;
+SELECT odd_delete('item', '1', 1, '{1}'::text[]);
+CREATE FUNCTION odd_delete(text, int2vector, numeric, text[]) RETURNS text AS '$libdir/dblink', 'dblink_build_sql_delete' LANGUAGE C;
+SELECT odd_delete('item', '1'::int2vector, 1.0, '{1}');
+CREATE FUNCTION odd_delete(text, int2vector, int, text) RETURNS text AS '$libdir/dblink', 'dblink_build_sql_delete' LANGUAGE C;
+SELECT odd_delete('item', '1'::int2vector, 1, '1'::text);
+CREATE FUNCTION odd_delete(text, int2vector, int, int[]) RETURNS text AS '$libdir/dblink', 'dblink_build_sql_delete' LANGUAGE C;
+SELECT odd_delete('item', '1'::int2vector, 1, '{1}'::int[]);
+CREATE FUNCTION odd_delete(bigint, int2vector, int, text[]) RETURNS text AS '$libdir/dblink', 'dblink_build_sql_delete' LANGUAGE C;
+SELECT odd_delete(1, '1', 1, '{1}');
+-- two rows; two commands: types that are represented as the expected ones are
+SELECT * FROM any_pkey('item'::text);
+CREATE DOMAIN texts AS text[];
+CREATE FUNCTION like_delete(varchar, int2[], int, texts) RETURNS text AS '$libdir/dblink', 'dblink_build_sql_delete' LANGUAGE C;
+SELECT like_delete('item', '{1}', 1, '{1}');
+CREATE FUNCTION like_delete(varchar, int2[], int, varchar[]) RETURNS text AS '$libdir/dblink', 'dblink_build_sql_delete' LANGUAGE C;
+SELECT like_delete('item', '{1}'::int2[], 1, '{1}'::varchar[]);
+
 -- 7. Privileges: SELECT on the table.
 
 SET ROLE regress_dblink_plain;

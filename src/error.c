@@ -22,7 +22,6 @@
 #include "dblink.h"
 
 #include "mb/pg_wchar.h"
-#include "utils/lsyscache.h"
 
 /*
  * Copy "raw", with every byte that is not valid in the database encoding
@@ -211,25 +210,6 @@ dbl_err_too_many_files(void)
 			 errmsg("could not establish connection"),
 			 errdetail("There are too many open files on the local server."),
 			 errhint(DBLINK_FD_HINT)));
-}
-
-/*
- * Throw 22004 if argument n, counted from 0, of an SQL function is null, 42P13 if
- * the function is declared without it: a user's own declaration may be so.
- */
-void
-dbl_err_argument_check(FunctionCallInfo fcinfo, int n)
-{
-	if (n >= fcinfo->nargs)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
-				 errmsg("function \"%s\" must have more arguments",
-						get_func_name(fcinfo->flinfo->fn_oid))));
-	if (fcinfo->args[n].isnull)
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument %d of function \"%s\" must not be null", n + 1,
-						get_func_name(fcinfo->flinfo->fn_oid))));
 }
 
 /*

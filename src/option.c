@@ -439,8 +439,9 @@ option_hint(const PQconninfoOption *known, const char *wrong, Oid catalog)
 Datum
 dblink_fdw_validator(PG_FUNCTION_ARGS)
 {
-	List	   *options = untransformRelOptions(PG_GETARG_DATUM(0));
-	Oid			catalog = PG_GETARG_OID(1);
+	ArrayType  *array = dbl_arg_text_array(fcinfo, 0);
+	Oid			catalog = dbl_arg_oid(fcinfo, 1);
+	List	   *options = untransformRelOptions(PointerGetDatum(array));
 	const PQconninfoOption *known = known_options();
 	ListCell   *cell;
 

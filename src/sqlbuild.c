@@ -1,38 +1,37 @@
 /*-------------------------------------------------------------------------
  *
  * sqlbuild.c
- *	  Helpers for those who replicate rows by hand: the primary key of a
- *	  local table, and the INSERT, UPDATE or DELETE that would bring a row
- *	  of it to another server.
+ *	  The primary key of a local table, and SQL that carries one of its rows to
+ *	  another server.
  *
- * The idea: everything a caller says about a table is turned, first of all,
- * into a SqlTable: its name as SQL text, the names of its live columns, and
- * the key as indexes into these.  The caller's attribute numbers are logical
- * (dropped columns are not counted), and so are the indexes, and so is the
- * row that is read with the list of live columns; after that, nothing sees
- * physical attribute numbers.  What remains is pasting text: a few small
- * appenders into a StringInfo, of which one knows the key condition.
+ * Each builder first turns all that its caller says about a table into a
+ * DblinkTable: the name as SQL text, the names of the live columns, and the key
+ * as indexes into these.  The caller's attribute numbers do not count dropped
+ * columns, and neither do these indexes nor the row, which is read with the list
+ * of live columns.  So nothing below sees a physical attribute number, and the
+ * rest is appending text to a StringInfo; one function knows the key condition.
  *
- * The source row is read with an ordinary SELECT through SPI and not by a
- * scan of our own, because the row must be the one that the calling user is
- * allowed to see: row security, the privileges behind a view, foreign tables
- * and partitions are all the executor's business.
+ * We read the source row with a SELECT through SPI and not with a scan of our
+ * own, because the row must be the one that the calling user may see: row
+ * security, the privileges behind a view, foreign tables and partitions are the
+ * executor's business.
  *
- * Memory: everything lives in the caller's context, which the executor
- * resets after the row; nothing survives the call but what dblink_get_pkey
- * keeps in its multi-call context.  The table stays open and locked until
- * the text is made; after an error the resource owner closes it.
+ * Memory: everything lives in the caller's context, which the executor resets
+ * after the row.  Only dblink_get_pkey() keeps something between calls, in its
+ * multi-call context.  A table stays open and locked until its text is made;
+ * after an error the resource owner closes it.
  *
- * Not here: anything remote.  This file knows no connection and no libpq; it
- * runs none of the statements it makes.
+ * Nothing here is remote: this file knows no connection and no libpq, and runs
+ * none of the statements that it makes.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "dblink.h"
+
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "access/tupdesc.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaddress.h"
 #include "catalog/pg_class.h"
@@ -41,11 +40,8 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "funcapi.h"
-#include "lib/stringinfo.h"
-#include "miscadmin.h"
 #include "nodes/value.h"
 #include "utils/acl.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -53,56 +49,45 @@
 #include "utils/syscache.h"
 #include "utils/varlena.h"
 
-#include "dblink.h"
+PG_FUNCTION_INFO_V1(dblink_get_pkey);
+PG_FUNCTION_INFO_V1(dblink_build_sql_insert);
+PG_FUNCTION_INFO_V1(dblink_build_sql_delete);
+PG_FUNCTION_INFO_V1(dblink_build_sql_update);
 
 /*
- * A table and its key, as the builders see them.  A row that belongs to it is
- * an array of ncolumns strings, key values are an array of nkeys strings; in
- * both, a NULL pointer is the SQL NULL.
+ * A table and its key, as the builders see them.  A row of the table is an array
+ * of ncolumns strings, key values are an array of nkeys strings; in both, NULL
+ * is the SQL NULL.
  */
-typedef struct SqlTable
+typedef struct DblinkTable
 {
-	Relation	rel;			/* open and locked until table_finish() */
+	Relation	rel;			/* open and locked until table_end() */
 	const char *name;			/* quoted, with its schema where needed */
 	int			ncolumns;		/* number of live columns, can be 0 */
 	const char **columns;		/* their names, quoted */
-	int			nkeys;			/* at least 1 once the key is resolved */
+	int			nkeys;			/* at least 1 */
 	int		   *keys;			/* indexes into columns; may repeat */
-} SqlTable;
+} DblinkTable;
 
 /* The primary key that a set-returning call is listing. */
-typedef struct PkeyScan
+typedef struct DblinkPkey
 {
 	AttInMetadata *attinmeta;	/* how to make a row of the result */
 	int			ncolumns;		/* number of key columns, 0 if no key */
 	char	  **columns;		/* their names, in the order of the key */
-} PkeyScan;
-
-
-/* ---------- tables and keys ---------- */
+} DblinkPkey;
 
 /*
- * Throws unless the function's arguments are there, so many, and not null:
- * whoever declares a function of his own on our symbols may forget either.
- */
-static void
-check_arguments(FunctionCallInfo fcinfo, int count)
-{
-	for (int i = 0; i < count; i++)
-		dbl_err_argument_check(fcinfo, i);
-}
-
-/*
- * Refuses a table that the current user may not read, before it is locked.
+ * Callback of the lookup of a table's name: throw 42501 if the current user may
+ * not read the table.
  *
- * Called by the lookup of the name, again if the name came to mean another
- * table meanwhile.  The kinds that are no tables at all are let pass, for
- * table_open() to say so.
+ * This comes before the table is locked, because a lock of a user who may not
+ * even read it would hold up the others.  The lookup calls it again if the name
+ * has come to mean another table meanwhile.  What is no table is left for
+ * table_open() to refuse.
  */
 static void
-check_may_read(const RangeVar *relation, Oid relid,
-			   Oid oldrelid pg_attribute_unused(),
-			   void *arg pg_attribute_unused())
+readable_check(const RangeVar *relation, Oid relid, Oid old_relid, void *arg)
 {
 	char		relkind = get_rel_relkind(relid);
 	AclResult	aclresult;
@@ -123,56 +108,46 @@ check_may_read(const RangeVar *relation, Oid relid,
 }
 
 /*
- * Opens the table of the given, possibly qualified name and locks it against
- * changes of its definition.  The caller closes it.  Throws if there is no
- * such table (42P01, or what else is wrong with the name), if it is none
- * (42809), or if the current user may not read it (42501).
+ * Open the table of a name, which may be qualified, and lock it against changes
+ * of its definition.  The caller closes it.
+ *
+ * Throws 42P01 if there is no such table, 42809 if it is none, 42501 if the
+ * current user may not read it, and what else is wrong with the name.
  */
 static Relation
-open_readable(text *name)
+readable_open(text *name)
 {
-	RangeVar   *relation;
-	Oid			relid;
+	RangeVar   *relation = makeRangeVarFromNameList(textToQualifiedNameList(name));
 
-	relation = makeRangeVarFromNameList(textToQualifiedNameList(name));
-	relid = RangeVarGetRelidExtended(relation, AccessShareLock, 0,
-									 check_may_read, NULL);
-	return table_open(relid, NoLock);
+	return table_open(RangeVarGetRelidExtended(relation, AccessShareLock, 0,
+											   readable_check, NULL),
+					  NoLock);
 }
 
 /*
- * The table's name as it must be written to be found here and now: quoted,
- * and with its schema only where the search path does not lead to it.
+ * Return the table's name as it has to be written to be found here and now:
+ * quoted, and with its schema only where the search path does not lead to it.
  */
 static const char *
 table_name(Relation rel)
 {
 	char	   *relname = RelationGetRelationName(rel);
-	char	   *schema;
 
 	if (RelationIsVisible(RelationGetRelid(rel)))
 		return quote_identifier(relname);
-
-	schema = get_namespace_name(RelationGetNamespace(rel));
-	return quote_qualified_identifier(schema, relname);
+	return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+									  relname);
 }
 
 /*
- * Opens a table and takes down its name and its live columns; the key is
- * still unknown.  Throws as open_readable() does; table_finish() closes.
+ * Note the names of the table's live columns.
  */
 static void
-table_start(SqlTable *table, text *name)
+table_set_columns(DblinkTable *table)
 {
-	TupleDesc	tupdesc;
+	TupleDesc	tupdesc = RelationGetDescr(table->rel);
 
-	table->rel = open_readable(name);
-	table->name = table_name(table->rel);
 	table->ncolumns = 0;
-	table->nkeys = 0;
-	table->keys = NULL;
-
-	tupdesc = RelationGetDescr(table->rel);
 	table->columns = palloc(tupdesc->natts * sizeof(char *));
 	for (int i = 0; i < tupdesc->natts; i++)
 	{
@@ -184,20 +159,11 @@ table_start(SqlTable *table, text *name)
 	}
 }
 
-/* Closes the table, and gives its lock back: what we say is only text. */
-static void
-table_finish(SqlTable *table)
-{
-	table_close(table->rel, AccessShareLock);
-}
-
 /*
- * Throws unless the array can be read as a plain sequence of int2.  The type
- * int2vector does not promise that: only its input functions check it, and a
- * function on arrays of any type can return one of another shape.
+ * Throw 22023 unless the array can be read as a plain sequence of int2.
  */
 static void
-check_vector_shape(ArrayType *vector)
+vector_check(ArrayType *vector)
 {
 	if (ARR_NDIM(vector) != 1 ||
 		ARR_ELEMTYPE(vector) != INT2OID ||
@@ -208,15 +174,14 @@ check_vector_shape(ArrayType *vector)
 }
 
 /*
- * Resolves the key: the first "count" elements of the vector, each the
- * number of a live column, counted from 1.
+ * Note the key: the first "count" elements of the vector, each the number of a
+ * live column, counted from 1.
  *
- * COMPAT: a count beyond the end of the vector means the whole vector, what
- * follows the first count elements is ignored, and a column may be named
- * twice.
+ * COMPAT: a count beyond the end of the vector means the whole vector, elements
+ * after the first "count" are ignored, and a column may be named twice.
  */
 static void
-table_set_keys(SqlTable *table, ArrayType *vector, int count)
+table_set_keys(DblinkTable *table, ArrayType *vector, int count)
 {
 	int			nitems = ArrayGetNItems(ARR_NDIM(vector), ARR_DIMS(vector));
 	int16	   *numbers;
@@ -227,9 +192,8 @@ table_set_keys(SqlTable *table, ArrayType *vector, int count)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("number of key attributes must be > 0")));
 
-	check_vector_shape(vector);
+	vector_check(vector);
 	numbers = (int16 *) ARR_DATA_PTR(vector);
-
 	table->keys = palloc(table->nkeys * sizeof(int));
 	for (int i = 0; i < table->nkeys; i++)
 	{
@@ -242,11 +206,40 @@ table_set_keys(SqlTable *table, ArrayType *vector, int count)
 }
 
 /*
- * Takes the key values of one side, "source" or "target", out of a text
- * array.  Only the number of its elements matters, not its dimensions.
+ * Open the table that the first three arguments of a builder tell of: its name,
+ * the vector of its key, and how many elements of that count.  table_end() closes
+ * it.  Throws as readable_open() does, and 22023 for a key that is none.
+ *
+ * All "nargs" arguments of the builder are checked first, so that a declaration
+ * that lacks one is refused whatever the others are.
+ */
+static void
+table_begin(DblinkTable *table, FunctionCallInfo fcinfo, int nargs)
+{
+	dbl_arg_check_all(fcinfo, nargs);
+	table->rel = readable_open(dbl_arg_text(fcinfo, 0));
+	table->name = table_name(table->rel);
+	table_set_columns(table);
+	table_set_keys(table, dbl_arg_vector(fcinfo, 1), dbl_arg_int4(fcinfo, 2));
+}
+
+/*
+ * Close the table.  Its lock goes, too, because the result is only a text, which
+ * may be outdated as soon as it is made.
+ */
+static void
+table_end(DblinkTable *table)
+{
+	table_close(table->rel, AccessShareLock);
+}
+
+/*
+ * Return the key values of one side, "source" or "target", from a text[].  Only
+ * the number of its elements matters, not its dimensions.  Throws 2202E if that
+ * is not the number of key columns.
  */
 static char **
-read_key_values(const SqlTable *table, ArrayType *array, const char *side)
+key_values(const DblinkTable *table, ArrayType *array, const char *side)
 {
 	Datum	   *elems;
 	bool	   *nulls;
@@ -267,32 +260,34 @@ read_key_values(const SqlTable *table, ArrayType *array, const char *side)
 	return values;
 }
 
-
-/* ---------- appenders ---------- */
-
-/* Appends the names of all columns, with the separator between them. */
+/*
+ * Append the names of all columns, with the separator between them.
+ */
 static void
-append_columns(StringInfo buf, const SqlTable *table, const char *separator)
+append_columns(StringInfo buf, const DblinkTable *table, const char *separator)
 {
 	for (int i = 0; i < table->ncolumns; i++)
-	{
-		if (i > 0)
-			appendStringInfoString(buf, separator);
-		appendStringInfoString(buf, table->columns[i]);
-	}
+		appendStringInfo(buf, "%s%s", i > 0 ? separator : "", table->columns[i]);
 }
 
-/* Appends a value as a quoted literal, or as NULL. */
+/*
+ * Append a value as a quoted literal, or NULL.
+ */
 static void
 append_value(StringInfo buf, const char *value)
 {
 	appendStringInfoString(buf, value ? quote_literal_cstr(value) : "NULL");
 }
 
-/* Appends the WHERE clause that finds the rows with these key values. */
+/*
+ * Append the WHERE clause that finds the rows with these key values.
+ */
 static void
-append_key_condition(StringInfo buf, const SqlTable *table, char **values)
+append_key_condition(StringInfo buf, const DblinkTable *table, char **values)
 {
+	/* Without a condition, the statement would hit every row. */
+	Assert(table->nkeys > 0);
+
 	for (int i = 0; i < table->nkeys; i++)
 	{
 		appendStringInfo(buf, "%s%s", i == 0 ? " WHERE " : " AND ",
@@ -304,17 +299,17 @@ append_key_condition(StringInfo buf, const SqlTable *table, char **values)
 	}
 }
 
-
-/* ---------- the source row ---------- */
-
 /*
- * The columns' values of the one row that SPI has just read, as text made by
- * the types' output functions, in the current memory context.
+ * Return the values of the one row that SPI has just read, as text made by the
+ * types' output functions, in the current memory context.
  */
 static char **
-spi_row_values(const SqlTable *table)
+spi_row_values(const DblinkTable *table)
 {
 	char	  **values = palloc(table->ncolumns * sizeof(char *));
+
+	Assert(SPI_processed == 1);
+	Assert(SPI_tuptable->tupdesc->natts == table->ncolumns);
 
 	for (int i = 0; i < table->ncolumns; i++)
 		values[i] = SPI_getvalue(SPI_tuptable->vals[0],
@@ -323,16 +318,14 @@ spi_row_values(const SqlTable *table)
 }
 
 /*
- * Reads the row with the given key, as the current user sees it.  Throws if
+ * Return the row with this key, as the current user sees it.  Throws 21000 if
  * there is none, or more than one.
  *
- * The statement is run as a volatile function would run it: it sees what
- * earlier parts of the calling statement have done.  COMPAT: a second row is
- * enough to know that the key does not tell rows apart; stock reads the rest
- * of them too, and keeps them all in memory.
+ * The statement runs as that of a volatile function does: it sees the effects of
+ * earlier parts of the calling statement.
  */
 static char **
-fetch_row(const SqlTable *table, char **key)
+fetch_row(const DblinkTable *table, char **key)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	StringInfoData sql;
@@ -345,6 +338,10 @@ fetch_row(const SqlTable *table, char **key)
 	appendStringInfo(&sql, " FROM %s", table->name);
 	append_key_condition(&sql, table, key);
 
+	/*
+	 * A second row is enough to know that the key is not unique.  COMPAT:
+	 * stock reads the others, too, and keeps them all in memory.
+	 */
 	SPI_connect();
 	rc = SPI_execute(sql.data, false, 2);
 	if (rc != SPI_OK_SELECT)
@@ -359,7 +356,10 @@ fetch_row(const SqlTable *table, char **key)
 				(errcode(ERRCODE_CARDINALITY_VIOLATION),
 				 errmsg("source criteria matched more than one record")));
 
-	/* SPI_finish() frees all that SPI allocated: copy the values out of it */
+	/*
+	 * SPI_finish() frees all that SPI has allocated, so copy the values
+	 * first.
+	 */
 	MemoryContextSwitchTo(caller);
 	values = spi_row_values(table);
 	SPI_finish();
@@ -367,31 +367,25 @@ fetch_row(const SqlTable *table, char **key)
 }
 
 /*
- * Reads the row with the source key and gives it the target key: what the
- * row shall look like on the other side.
+ * Return the row as it shall be on the other side: the local one with the source
+ * key, with the target key in its place.
  */
 static char **
-make_target_row(const SqlTable *table, char **source, char **target)
+target_row(const DblinkTable *table, char **source, char **target)
 {
 	char	  **row = fetch_row(table, source);
 
-	/* COMPAT: of a column named twice, the first value wins */
+	/* COMPAT: of a column that is named twice, the first value wins. */
 	for (int i = table->nkeys - 1; i >= 0; i--)
 		row[table->keys[i]] = target[i];
 	return row;
 }
 
-
-/* ---------- the builders ---------- */
-
-PG_FUNCTION_INFO_V1(dblink_build_sql_insert);
-PG_FUNCTION_INFO_V1(dblink_build_sql_delete);
-PG_FUNCTION_INFO_V1(dblink_build_sql_update);
-PG_FUNCTION_INFO_V1(dblink_get_pkey);
-
-/* The INSERT of a row. */
+/*
+ * Return the INSERT of a row.
+ */
 static text *
-insert_text(const SqlTable *table, char **row)
+insert_text(const DblinkTable *table, char **row)
 {
 	StringInfoData sql;
 
@@ -409,9 +403,11 @@ insert_text(const SqlTable *table, char **row)
 	return cstring_to_text_with_len(sql.data, sql.len);
 }
 
-/* The DELETE of the rows with a key. */
+/*
+ * Return the DELETE of the rows with a key.
+ */
 static text *
-delete_text(const SqlTable *table, char **key)
+delete_text(const DblinkTable *table, char **key)
 {
 	StringInfoData sql;
 
@@ -422,13 +418,13 @@ delete_text(const SqlTable *table, char **key)
 }
 
 /*
- * The UPDATE that makes the rows with a key equal to the given row.
+ * Return the UPDATE that makes the rows with a key equal to a row.
  *
- * COMPAT: it sets every column: those of the key too, and those that are
+ * COMPAT: it sets every column: those of the key, too, and those that are
  * generated or an identity, which the other side may refuse.
  */
 static text *
-update_text(const SqlTable *table, char **row, char **key)
+update_text(const DblinkTable *table, char **row, char **key)
 {
 	StringInfoData sql;
 
@@ -448,136 +444,129 @@ update_text(const SqlTable *table, char **row, char **key)
  * dblink_build_sql_insert(relname text, key int2vector, nkeys int,
  *						   source text[], target text[]) returns text
  *
- * The INSERT of the local row whose key is source, with target for its key.
- * Throws if relname is no table (42P01 and others), may not be read (42501),
- * has no such columns (22023), if an array has not one value for each key
- * column (2202E), or if not exactly one row has the source key (21000).
+ * Returns the INSERT of the local row whose key is source, with target as its
+ * key.
+ *
+ * Errors: 42P01 and others if relname is no table, 42501 if the user may not
+ * read it, 22023 if it has no such columns, 2202E if an array has not one value
+ * for each key column, 21000 if not exactly one row has the source key.
  */
 Datum
 dblink_build_sql_insert(PG_FUNCTION_ARGS)
 {
-	SqlTable	table;
+	DblinkTable table;
 	char	  **source;
 	char	  **target;
-	text	   *result;
+	text	   *sql;
 
-	check_arguments(fcinfo, 5);
-	table_start(&table, PG_GETARG_TEXT_PP(0));
-	table_set_keys(&table, PG_GETARG_ARRAYTYPE_P(1), PG_GETARG_INT32(2));
-	source = read_key_values(&table, PG_GETARG_ARRAYTYPE_P(3), "source");
-	target = read_key_values(&table, PG_GETARG_ARRAYTYPE_P(4), "target");
-	result = insert_text(&table, make_target_row(&table, source, target));
-	table_finish(&table);
-
-	PG_RETURN_TEXT_P(result);
+	table_begin(&table, fcinfo, 5);
+	source = key_values(&table, dbl_arg_text_array(fcinfo, 3), "source");
+	target = key_values(&table, dbl_arg_text_array(fcinfo, 4), "target");
+	sql = insert_text(&table, target_row(&table, source, target));
+	table_end(&table);
+	PG_RETURN_TEXT_P(sql);
 }
 
 /*
  * dblink_build_sql_delete(relname text, key int2vector, nkeys int,
  *						   target text[]) returns text
  *
- * The DELETE of the rows whose key is target; whether there are any here does
- * not matter.  Throws as dblink_build_sql_insert, but for 21000.
+ * Returns the DELETE of the rows whose key is target.  There need be none here.
+ *
+ * Errors: as dblink_build_sql_insert(), except for 21000.
  */
 Datum
 dblink_build_sql_delete(PG_FUNCTION_ARGS)
 {
-	SqlTable	table;
-	char	  **target;
-	text	   *result;
+	DblinkTable table;
+	text	   *sql;
 
-	check_arguments(fcinfo, 4);
-	table_start(&table, PG_GETARG_TEXT_PP(0));
-	table_set_keys(&table, PG_GETARG_ARRAYTYPE_P(1), PG_GETARG_INT32(2));
-	target = read_key_values(&table, PG_GETARG_ARRAYTYPE_P(3), "target");
-	result = delete_text(&table, target);
-	table_finish(&table);
-
-	PG_RETURN_TEXT_P(result);
+	table_begin(&table, fcinfo, 4);
+	sql = delete_text(&table,
+					  key_values(&table, dbl_arg_text_array(fcinfo, 3), "target"));
+	table_end(&table);
+	PG_RETURN_TEXT_P(sql);
 }
 
 /*
  * dblink_build_sql_update(relname text, key int2vector, nkeys int,
  *						   source text[], target text[]) returns text
  *
- * The UPDATE that makes the rows whose key is target equal to the local row
- * whose key is source, except for the key.  Throws as
- * dblink_build_sql_insert.
+ * Returns the UPDATE that makes the rows whose key is target equal to the local
+ * row whose key is source, except for the key.
+ *
+ * Errors: as dblink_build_sql_insert().
  */
 Datum
 dblink_build_sql_update(PG_FUNCTION_ARGS)
 {
-	SqlTable	table;
+	DblinkTable table;
 	char	  **source;
 	char	  **target;
-	text	   *result;
+	text	   *sql;
 
-	check_arguments(fcinfo, 5);
-	table_start(&table, PG_GETARG_TEXT_PP(0));
-	table_set_keys(&table, PG_GETARG_ARRAYTYPE_P(1), PG_GETARG_INT32(2));
-	source = read_key_values(&table, PG_GETARG_ARRAYTYPE_P(3), "source");
-	target = read_key_values(&table, PG_GETARG_ARRAYTYPE_P(4), "target");
-	result = update_text(&table, make_target_row(&table, source, target),
-						 target);
-	table_finish(&table);
-
-	PG_RETURN_TEXT_P(result);
+	table_begin(&table, fcinfo, 5);
+	source = key_values(&table, dbl_arg_text_array(fcinfo, 3), "source");
+	target = key_values(&table, dbl_arg_text_array(fcinfo, 4), "target");
+	sql = update_text(&table, target_row(&table, source, target), target);
+	table_end(&table);
+	PG_RETURN_TEXT_P(sql);
 }
 
-
-/* ---------- the primary key ---------- */
-
 /*
- * Takes down the columns of an index that are its key, without those that it
- * merely includes.  They are names of the table: a primary key has no
- * expressions.
+ * Note the columns of a primary key's index, without those that it merely
+ * includes.
  */
 static void
-copy_key_columns(PkeyScan *scan, Relation rel, Form_pg_index index)
+pkey_set_columns(DblinkPkey *pkey, Relation rel, Form_pg_index index)
 {
 	TupleDesc	tupdesc = RelationGetDescr(rel);
 
-	scan->ncolumns = index->indnkeyatts;
-	scan->columns = palloc(scan->ncolumns * sizeof(char *));
-	for (int i = 0; i < scan->ncolumns; i++)
+	pkey->ncolumns = index->indnkeyatts;
+	pkey->columns = palloc(pkey->ncolumns * sizeof(char *));
+	for (int i = 0; i < pkey->ncolumns; i++)
 	{
 		int			attnum = index->indkey.values[i];
 
-		scan->columns[i] =
+		/* A primary key has no expressions, whose number is 0. */
+		Assert(attnum > 0 && attnum <= tupdesc->natts);
+		pkey->columns[i] =
 			pstrdup(NameStr(TupleDescAttr(tupdesc, attnum - 1)->attname));
 	}
 }
 
 /*
- * Finds the table's primary key and takes down its columns; leaves ncolumns 0
- * if there is none.  A deferrable key is one too.
+ * Find the table's primary key and note its columns: none if there is no key.
+ *
+ * We look through the indexes ourselves, because the relation cache leaves out
+ * a deferrable key, which is one, too.
  */
 static void
-find_primary_key(PkeyScan *scan, Relation rel)
+pkey_find(DblinkPkey *pkey, Relation rel)
 {
-	ListCell   *lc;
+	ListCell   *cell;
 
-	scan->ncolumns = 0;
-	foreach(lc, RelationGetIndexList(rel))
+	pkey->ncolumns = 0;
+	foreach(cell, RelationGetIndexList(rel))
 	{
-		HeapTuple	tuple;
+		Oid			oid = lfirst_oid(cell);
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(oid));
 		Form_pg_index index;
 
-		tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
 		if (!HeapTupleIsValid(tuple))
-			elog(ERROR, "cache lookup failed for index %u", lfirst_oid(lc));
+			elog(ERROR, "cache lookup failed for index %u", oid);
 		index = (Form_pg_index) GETSTRUCT(tuple);
 		if (index->indisprimary)
-			copy_key_columns(scan, rel, index);
+			pkey_set_columns(pkey, rel, index);
 		ReleaseSysCache(tuple);
 	}
 }
 
 /*
- * The row type of the result: the declared one, so that a stored row can be
- * read by other sessions, if it is made of an int and a text; otherwise an
- * anonymous one of these two, and the executor notices where they do not fit
- * the declaration.  Throws 42P13 if that is no row type at all.
+ * Return the row type of the result: the declared one, so that other sessions can
+ * read a row that is stored, if it is made of an int and a text; else an
+ * anonymous one of these two, and the executor notices where they do not fit the
+ * declaration.  Throws 42P13 if the declared type is no row type at all.
  */
 static TupleDesc
 pkey_row_type(FunctionCallInfo fcinfo)
@@ -603,46 +592,51 @@ pkey_row_type(FunctionCallInfo fcinfo)
 }
 
 /*
- * Starts a set-returning call: reads the key into the multi-call context and
- * lets go of the table at once.  Throws as open_readable() does.
+ * Begin a set-returning call: read the key into the multi-call context, and close
+ * the table at once.  Throws as readable_open() and pkey_row_type() do.
  */
 static void
-start_pkey_scan(FunctionCallInfo fcinfo)
+pkey_begin(FunctionCallInfo fcinfo)
 {
+	text	   *name = dbl_arg_text(fcinfo, 0);
 	FuncCallContext *funcctx = SRF_FIRSTCALL_INIT();
-	MemoryContext oldcontext;
-	PkeyScan   *scan;
+	MemoryContext oldcontext = MemoryContextSwitchTo(funcctx->multi_call_memory_ctx);
+	DblinkPkey *pkey = palloc(sizeof(DblinkPkey));
 	Relation	rel;
 
-	oldcontext = MemoryContextSwitchTo(funcctx->multi_call_memory_ctx);
-	scan = palloc(sizeof(PkeyScan));
-	scan->attinmeta = TupleDescGetAttInMetadata(pkey_row_type(fcinfo));
-	rel = open_readable(PG_GETARG_TEXT_PP(0));
-	find_primary_key(scan, rel);
+	pkey->attinmeta = TupleDescGetAttInMetadata(pkey_row_type(fcinfo));
+	rel = readable_open(name);
+	pkey_find(pkey, rel);
 	table_close(rel, AccessShareLock);
 	MemoryContextSwitchTo(oldcontext);
 
-	funcctx->user_fctx = scan;
-	funcctx->max_calls = scan->ncolumns;
+	funcctx->user_fctx = pkey;
+	funcctx->max_calls = pkey->ncolumns;
 }
 
-/* The result row for one column of the key, counted from 0. */
+/*
+ * Return the result row for column i of the key, counted from 0.
+ */
 static Datum
-pkey_row(PkeyScan *scan, int i)
+pkey_row(DblinkPkey *pkey, int i)
 {
 	char		position[12];
-	char	   *values[2] = {position, scan->columns[i]};
+	char	   *values[2] = {position, pkey->columns[i]};
+
+	Assert(i >= 0 && i < pkey->ncolumns);
 
 	pg_ltoa(i + 1, position);
-	return HeapTupleGetDatum(BuildTupleFromCStrings(scan->attinmeta, values));
+	return HeapTupleGetDatum(BuildTupleFromCStrings(pkey->attinmeta, values));
 }
 
 /*
  * dblink_get_pkey(relname text) returns setof dblink_pkey_results
  *
- * The columns of the table's primary key, in the order of the key, with their
- * positions counted from 1; no rows if it has none.  Throws as
- * open_readable() does, and 0A000 where a set has no place.
+ * Returns the columns of the table's primary key, in the order of the key, with
+ * their positions counted from 1; no rows if it has none.
+ *
+ * Errors: 42P01 and others if relname is no table, 42501 if the user may not
+ * read it, 0A000 in a place that takes no set.
  */
 Datum
 dblink_get_pkey(PG_FUNCTION_ARGS)
@@ -651,16 +645,13 @@ dblink_get_pkey(PG_FUNCTION_ARGS)
 	Datum		row;
 
 	if (SRF_IS_FIRSTCALL())
-	{
-		check_arguments(fcinfo, 1);
-		start_pkey_scan(fcinfo);
-	}
+		pkey_begin(fcinfo);
 
 	funcctx = SRF_PERCALL_SETUP();
 	if (funcctx->call_cntr >= funcctx->max_calls)
 		SRF_RETURN_DONE(funcctx);
 
-	/* not within the macro, which counts the call before it uses the row */
+	/* Not within the macro, which counts the call before it uses the row. */
 	row = pkey_row(funcctx->user_fctx, funcctx->call_cntr);
 	SRF_RETURN_NEXT(funcctx, row);
 }

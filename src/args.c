@@ -1,0 +1,169 @@
+/*-------------------------------------------------------------------------
+ *
+ * args.c
+ *	  Arguments of SQL functions, checked before they are read.
+ *
+ * The functions of the extension's script are STRICT and have the types that
+ * the code expects.  But users declare functions of their own on our symbols,
+ * and CREATE FUNCTION cannot compare a declaration with the code behind it.  A
+ * missing argument, a null, or a number where a pointer is expected would crash
+ * the server, so each argument is checked here before it is read.
+ *
+ * We trust that a value is of the type that it is declared with.  The return
+ * type is not checked here: result.c and sqlbuild.c do that where it matters.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "dblink.h"
+
+#include "catalog/pg_type.h"
+#include "parser/parse_coerce.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+/*
+ * Throw 22004 if argument n, counted from 0, is null; 42P13 if the function is
+ * declared without it.
+ */
+void
+dbl_arg_check(FunctionCallInfo fcinfo, int n)
+{
+	if (n >= fcinfo->nargs)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+				 errmsg("function \"%s\" must have more arguments",
+						get_func_name(fcinfo->flinfo->fn_oid))));
+	if (fcinfo->args[n].isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument %d of function \"%s\" must not be null", n + 1,
+						get_func_name(fcinfo->flinfo->fn_oid))));
+}
+
+/*
+ * The same for the first "count" arguments.
+ */
+void
+dbl_arg_check_all(FunctionCallInfo fcinfo, int count)
+{
+	for (int n = 0; n < count; n++)
+		dbl_arg_check(fcinfo, n);
+}
+
+/*
+ * Return the type of an argument: that of the expression which is passed, or if
+ * there is no expression the declared one.
+ */
+static Oid
+arg_type(FunctionCallInfo fcinfo, int n)
+{
+	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, n);
+	Oid		   *declared;
+	int			ndeclared;
+
+	if (OidIsValid(type))
+		return type;
+
+	/* CREATE SERVER calls a validator by its OID, without an expression. */
+	(void) get_func_signature(fcinfo->flinfo->fn_oid, &declared, &ndeclared);
+	return n < ndeclared ? declared[n] : InvalidOid;
+}
+
+/*
+ * Throw 42804: an argument is not of the type "wanted".
+ */
+pg_noreturn static void
+throw_mismatch(FunctionCallInfo fcinfo, int n, Oid wanted)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("argument %d of function \"%s\" must be of type %s", n + 1,
+					get_func_name(fcinfo->flinfo->fn_oid),
+					format_type_be(wanted))));
+}
+
+/*
+ * Check whether values of a type are represented as those of text are, and mean
+ * text: varchar does, bytea does not.
+ */
+static bool
+is_text(Oid type)
+{
+	return OidIsValid(type) && get_typlen(type) == -1 &&
+		TypeCategory(type) == TYPCATEGORY_STRING;
+}
+
+/*
+ * Return an argument that is a text.  Throws 42804 if it is none, and what
+ * dbl_arg_check() throws.
+ */
+text *
+dbl_arg_text(FunctionCallInfo fcinfo, int n)
+{
+	dbl_arg_check(fcinfo, n);
+	if (!is_text(arg_type(fcinfo, n)))
+		throw_mismatch(fcinfo, n, TEXTOID);
+	return PG_GETARG_TEXT_PP(n);
+}
+
+/*
+ * Likewise, an integer.
+ */
+int32
+dbl_arg_int4(FunctionCallInfo fcinfo, int n)
+{
+	dbl_arg_check(fcinfo, n);
+	if (!IsBinaryCoercible(arg_type(fcinfo, n), INT4OID))
+		throw_mismatch(fcinfo, n, INT4OID);
+	return PG_GETARG_INT32(n);
+}
+
+/*
+ * Likewise, an OID.
+ */
+Oid
+dbl_arg_oid(FunctionCallInfo fcinfo, int n)
+{
+	dbl_arg_check(fcinfo, n);
+	if (!IsBinaryCoercible(arg_type(fcinfo, n), OIDOID))
+		throw_mismatch(fcinfo, n, OIDOID);
+	return PG_GETARG_OID(n);
+}
+
+/*
+ * Likewise, a text[]: one dimension or several, with or without nulls.
+ */
+ArrayType *
+dbl_arg_text_array(FunctionCallInfo fcinfo, int n)
+{
+	ArrayType  *array;
+
+	dbl_arg_check(fcinfo, n);
+	if (!is_text(get_base_element_type(arg_type(fcinfo, n))))
+		throw_mismatch(fcinfo, n, TEXTARRAYOID);
+
+	/* deconstruct_array() asserts the very type that it is told. */
+	array = PG_GETARG_ARRAYTYPE_P_COPY(n);
+	Assert(is_text(ARR_ELEMTYPE(array)));
+	ARR_ELEMTYPE(array) = TEXTOID;
+	return array;
+}
+
+/*
+ * Likewise, an int2vector.
+ *
+ * Any array is accepted, because a value of the type int2vector can have any
+ * shape, too: only its input functions check that.  So the caller has to look at
+ * the array's dimensions, element type and nulls.
+ */
+ArrayType *
+dbl_arg_vector(FunctionCallInfo fcinfo, int n)
+{
+	dbl_arg_check(fcinfo, n);
+	if (!OidIsValid(get_base_element_type(arg_type(fcinfo, n))))
+		throw_mismatch(fcinfo, n, INT2VECTOROID);
+	return PG_GETARG_ARRAYTYPE_P(n);
+}
