@@ -1,19 +1,25 @@
 /*-------------------------------------------------------------------------
  *
  * hosts.c
- *	  Which addresses are left when one of them took too long.
+ *	  The remaining addresses when one of them took too long.
  *
- * libpq goes through its lists of hosts, and the addresses of each, by itself.
- * It can be told only where to begin.  So when an address has timed out, lists
- * are made of what it would have tried without that address: the hosts after
- * it; those before it where libpq may yet come to them; and the other addresses
- * of its name, each as a host of its own.  Every time there are fewer addresses,
- * or fewer names whose addresses are not known, so that this comes to an end.
+ * libpq goes through its lists of hosts, and the addresses of each, by itself, and
+ * we cannot tell it to skip one.  We can only let it begin anew with other lists.
+ * So when an address has timed out, we make lists of the addresses that libpq
+ * would have tried next: the hosts after it; those before it where libpq may yet
+ * try them; and the other addresses of its name, each as a host of its own.  Every
+ * time there are fewer addresses, or fewer names whose addresses are not known, so
+ * that this ends.
  *
- * All is in the caller's memory context, and so is the owner of what the C
- * library's resolver allocated.
+ * A shutdown() of the socket, which would make libpq go on by itself, cannot take
+ * the place of this file: libpq then reports that the server closed the connection
+ * and not that the time is over, and behind a server that has accepted the
+ * connection and says nothing it does not try the next host.
  *
- * What is not bounded: looking up a name blocks, here as in libpq.
+ * Memory: everything is in the caller's memory context, and so is the owner of
+ * the resolver's results.
+ *
+ * Not bounded in time: looking up a name blocks, here as in libpq.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,41 +37,24 @@
 	(DEFAULT_PGSOCKET_DIR[0] != '\0' ? DEFAULT_PGSOCKET_DIR : "localhost")
 
 /* One element of each of libpq's three lists. */
-typedef struct Entry
+typedef struct DblinkHost
 {
 	const char *host;			/* name, address or directory; may be empty if
 								 * there is a hostaddr */
 	const char *hostaddr;		/* numeric address; empty: that of the host */
 	const char *port;			/* never empty */
-} Entry;
+} DblinkHost;
 
-/* What the resolver allocated: NULL until then. */
-typedef struct OwnedAddresses
+/* The result of the resolver; NULL until then. */
+typedef struct DblinkAddresses
 {
 	struct addrinfo *first;
 	MemoryContextCallback callback;
-} OwnedAddresses;
-
-static const char *value_of(const PQconninfoOption *options, const char *keyword);
-static int	count_elements(const char *list);
-static const char *element(const char *list, int n);
-static const char *host_element(const char *hosts, const char *hostaddr, int n);
-static const char *port_or_default(const char *port);
-static Entry *entry_make(const char *host, const char *hostaddr,
-						 const char *port);
-static void hosts_init(DblinkHosts *hosts, const PQconninfoOption *options);
-static Entry *current_find(const DblinkHosts *hosts, PGconn *pgconn);
-static struct addrinfo *addresses_open(const char *name);
-static void addresses_close(void *arg);
-static bool is_told_of(PGconn *pgconn, const Entry *entry, const char *hostaddr);
-static List *other_addresses(const DblinkHosts *hosts, const Entry *entry,
-							 PGconn *pgconn);
-static List *entries_left(const DblinkHosts *hosts, PGconn *pgconn);
-static bool is_overlooked(const DblinkHosts *hosts, const Entry *entry);
-static void write_lists(DblinkHosts *hosts);
+} DblinkAddresses;
 
 /*
- * Value of an option; empty if it is not set.  To libpq that is the same.
+ * Return the value of an option; empty if it is not set, which is the same to
+ * libpq here.
  */
 static const char *
 value_of(const PQconninfoOption *options, const char *keyword)
@@ -76,7 +65,7 @@ value_of(const PQconninfoOption *options, const char *keyword)
 }
 
 /*
- * How many elements a comma-separated list has.  An empty one has one.
+ * Return the number of elements of a comma-separated list.  An empty one has one.
  */
 static int
 count_elements(const char *list)
@@ -92,7 +81,7 @@ count_elements(const char *list)
 }
 
 /*
- * A copy of element n of a comma-separated list; empty if there is none.
+ * Return element n of a comma-separated list; empty if there is none.
  */
 static const char *
 element(const char *list, int n)
@@ -108,7 +97,7 @@ element(const char *list, int n)
 }
 
 /*
- * Element n of the list of hosts, or what libpq takes for an empty one.
+ * Return element n of the list of hosts, or what an empty one means to libpq.
  */
 static const char *
 host_element(const char *hosts, const char *hostaddr, int n)
@@ -119,7 +108,8 @@ host_element(const char *hosts, const char *hostaddr, int n)
 }
 
 /*
- * A port as libpq means it: PQport() of 15 tells an empty one as it stands.
+ * Return a port as libpq uses it, because PQport() of 15 returns an empty one as
+ * it is.
  */
 static const char *
 port_or_default(const char *port)
@@ -128,12 +118,16 @@ port_or_default(const char *port)
 }
 
 /*
- * An entry of these strings.
+ * Make an entry of these strings.
  */
-static Entry *
+static DblinkHost *
 entry_make(const char *host, const char *hostaddr, const char *port)
 {
-	Entry	   *entry = palloc(sizeof(Entry));
+	DblinkHost *entry = palloc(sizeof(DblinkHost));
+
+	/* libpq must not fill in a default that we do not know of. */
+	Assert(host[0] != '\0' || hostaddr[0] != '\0');
+	Assert(port[0] != '\0');
 
 	entry->host = host;
 	entry->hostaddr = hostaddr;
@@ -142,8 +136,8 @@ entry_make(const char *host, const char *hostaddr, const char *port)
 }
 
 /*
- * All hosts of the options of a connection, whose lists libpq has found to be
- * of the same length.
+ * Begin with all hosts of the options of a connection, whose lists libpq has found
+ * to be of the same length.
  */
 static void
 hosts_init(DblinkHosts *hosts, const PQconninfoOption *options)
@@ -152,6 +146,8 @@ hosts_init(DblinkHosts *hosts, const PQconninfoOption *options)
 	const char *hostaddrs = value_of(options, "hostaddr");
 	const char *ports = value_of(options, "port");
 	int			n = count_elements(hostaddrs[0] != '\0' ? hostaddrs : names);
+
+	Assert(hosts->entries == NIL);
 
 	for (int i = 0; i < n; i++)
 	{
@@ -170,41 +166,47 @@ hosts_init(DblinkHosts *hosts, const PQconninfoOption *options)
 }
 
 /*
- * The entry that libpq is at; NULL if it is none of them.  Of several with that
- * host and port the one that can have the address; it can be written in many ways,
- * so if it is none of them, the first.
+ * Return the first entry of the host and port that libpq is trying, with this
+ * address as it is written, or with any for NULL; NULL if there is none.
  */
-static Entry *
-current_find(const DblinkHosts *hosts, PGconn *pgconn)
+static DblinkHost *
+entry_find(const DblinkHosts *hosts, PGconn *pgconn, const char *hostaddr)
 {
-	Entry	   *found = NULL;
 	ListCell   *cell;
 
 	foreach(cell, hosts->entries)
 	{
-		Entry	   *entry = lfirst(cell);
+		DblinkHost *entry = lfirst(cell);
 		const char *host = entry->host[0] != '\0' ? entry->host : entry->hostaddr;
 
-		if (strcmp(host, PQhost(pgconn)) != 0 ||
-			strcmp(entry->port, port_or_default(PQport(pgconn))) != 0)
-			continue;
-		if (entry->hostaddr[0] == '\0' ||
-			strcmp(entry->hostaddr, PQhostaddr(pgconn)) == 0)
+		if (strcmp(host, PQhost(pgconn)) == 0 &&
+			strcmp(entry->port, port_or_default(PQport(pgconn))) == 0 &&
+			(hostaddr == NULL || strcmp(entry->hostaddr, hostaddr) == 0))
 			return entry;
-		if (found == NULL)
-			found = entry;
 	}
-	return found;
+	return NULL;
 }
 
 /*
- * Look up a name as libpq does.  NULL if it has no address, or the lookup fails.
- * The current memory context owns the result.
+ * Reset callback: free the resolver's result.
+ */
+static void
+addresses_close(void *arg)
+{
+	DblinkAddresses *owner = arg;
+
+	if (owner->first != NULL)
+		freeaddrinfo(owner->first);
+}
+
+/*
+ * Look up a name as libpq does.  Returns NULL if it has no address, or the lookup
+ * fails.  The current memory context owns the result.
  */
 static struct addrinfo *
 addresses_open(const char *name)
 {
-	OwnedAddresses *owner = palloc0(sizeof(OwnedAddresses));
+	DblinkAddresses *owner = palloc0(sizeof(DblinkAddresses));
 	struct addrinfo hints = {0};
 
 	owner->callback.func = addresses_close;
@@ -219,23 +221,12 @@ addresses_open(const char *name)
 }
 
 /*
- * Reset callback: free what the resolver allocated.
- */
-static void
-addresses_close(void *arg)
-{
-	OwnedAddresses *owner = arg;
-
-	if (owner->first != NULL)
-		freeaddrinfo(owner->first);
-}
-
-/*
- * Does what libpq has to say so far tell of this address of an entry?  Where its
- * messages are in another language this says no, which costs a second attempt.
+ * Check whether libpq's messages so far tell of a failure at this address of an
+ * entry.  Where they are in another language the answer is "false", which costs
+ * another attempt.
  */
 static bool
-is_told_of(PGconn *pgconn, const Entry *entry, const char *hostaddr)
+is_told_of(PGconn *pgconn, const DblinkHost *entry, const char *hostaddr)
 {
 	const char *prefix = psprintf("connection to server at \"%s\" (%s), port %s failed: ",
 								  entry->host, hostaddr, entry->port);
@@ -244,19 +235,18 @@ is_told_of(PGconn *pgconn, const Entry *entry, const char *hostaddr)
 }
 
 /*
- * The other addresses of an entry that is a name, as entries, without those that
- * failed before the current one.  The order does not tell which those are: many
- * name servers give another one each time.
+ * Return the other addresses of an entry that is a name, as entries, without those
+ * that failed before the current one.  We cannot tell these by their order,
+ * because many name servers return another one each time.
  */
 static List *
-other_addresses(const DblinkHosts *hosts, const Entry *entry, PGconn *pgconn)
+other_addresses(const DblinkHosts *hosts, const DblinkHost *entry, PGconn *pgconn)
 {
 	List	   *others = NIL;
 	struct addrinfo *address;
 
-	/* a socket's directory has no address */
-	if (entry->hostaddr[0] != '\0' || PQhostaddr(pgconn)[0] == '\0')
-		return NIL;
+	/* A socket's directory has no address, and is an exact match. */
+	Assert(entry->hostaddr[0] == '\0' && PQhostaddr(pgconn)[0] != '\0');
 
 	for (address = addresses_open(entry->host); address != NULL; address = address->ai_next)
 	{
@@ -274,48 +264,60 @@ other_addresses(const DblinkHosts *hosts, const Entry *entry, PGconn *pgconn)
 }
 
 /*
- * The entries that are left without the address that libpq is at.
+ * Return the remaining entries, without the address that libpq is trying.
+ *
+ * libpq does not tell which of the entries it is at.  An entry with this very
+ * address is dropped.  One without an address can stand for it, too, and is
+ * replaced by its other addresses.  If there are both, libpq can be at either: we
+ * go on behind the first of them, so that no host is missed, and without the
+ * other's address, so that it is not tried again.
  */
 static List *
 entries_left(const DblinkHosts *hosts, PGconn *pgconn)
 {
-	Entry	   *current = current_find(hosts, pgconn);
+	DblinkHost *exact = entry_find(hosts, pgconn, PQhostaddr(pgconn));
+	DblinkHost *unresolved = entry_find(hosts, pgconn, "");
 	List	   *left = NIL;
 	bool		passed = false;
 	ListCell   *cell;
 
-	if (current == NULL)
-		return NIL;
+	/* The same address can be written in many ways. */
+	if (exact == NULL && unresolved == NULL)
+		exact = entry_find(hosts, pgconn, NULL);
 
 	foreach(cell, hosts->entries)
 	{
-		if (lfirst(cell) != current)
+		DblinkHost *entry = lfirst(cell);
+
+		if (entry == exact)
+			passed = true;
+		else if (entry == unresolved)
 		{
-			if (passed || hosts->earlier_too)
-				left = lappend(left, lfirst(cell));
-		}
-		else if (!passed)
-		{
-			left = list_concat(left, other_addresses(hosts, current, pgconn));
+			left = list_concat(left, other_addresses(hosts, entry, pgconn));
 			passed = true;
 		}
+		else if (passed || hosts->earlier_too)
+			left = lappend(left, entry);
 	}
-	return left;
+
+	/* If it is none of the entries, we cannot tell which ones remain. */
+	return passed ? left : NIL;
 }
 
 /*
- * Would this entry alone make an empty list in place of one of the connection
- * string's?  That would not count; so it has to be listed twice.
+ * Check whether this entry alone would make an empty list in place of one of the
+ * connection string's.  libpq would ignore an empty list and use the string's, so
+ * the entry has to be listed twice.
  */
 static bool
-is_overlooked(const DblinkHosts *hosts, const Entry *entry)
+is_overlooked(const DblinkHosts *hosts, const DblinkHost *entry)
 {
 	return (hosts->has_names && entry->host[0] == '\0') ||
 		(hosts->has_hostaddrs && entry->hostaddr[0] == '\0');
 }
 
 /*
- * Write the entries as libpq takes them.
+ * Write the entries as the three lists of libpq.
  */
 static void
 write_lists(DblinkHosts *hosts)
@@ -326,12 +328,14 @@ write_lists(DblinkHosts *hosts)
 	const char *separator = "";
 	ListCell   *cell;
 
+	Assert(hosts->entries != NIL);
+
 	initStringInfo(&host);
 	initStringInfo(&hostaddr);
 	initStringInfo(&port);
 	foreach(cell, hosts->entries)
 	{
-		const Entry *entry = lfirst(cell);
+		const DblinkHost *entry = lfirst(cell);
 
 		appendStringInfo(&host, "%s%s", separator, entry->host);
 		appendStringInfo(&hostaddr, "%s%s", separator, entry->hostaddr);
@@ -344,10 +348,10 @@ write_lists(DblinkHosts *hosts)
 }
 
 /*
- * Take the address that libpq is at out of the hosts to connect to.  Gives false
- * if none is left.
+ * Take the address that libpq is trying out of the hosts to connect to.  Returns
+ * false if there is no other.
  *
- * The struct is zero before the first time, and then filled with the hosts in
+ * The struct is zero before the first time, and is then filled with the hosts in
  * the options, which are those that the connection uses.
  */
 bool
