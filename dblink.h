@@ -143,6 +143,20 @@ typedef struct DblinkConn
 } DblinkConn;
 
 /*
+ * How to connect: a conninfo string and its options.  The string is parsed once,
+ * when this is made (option.c).
+ */
+typedef struct DblinkConnInfo
+{
+	const char *string;			/* as libpq takes it */
+	bool		from_server;	/* built from a foreign server; else given by
+								 * the user */
+	const PQconninfoOption *options;	/* one for each that libpq knows; NULL
+										 * if the string does not parse */
+	const char *error;			/* why it does not, NULL if memory ran out */
+} DblinkConnInfo;
+
+/*
  * The hosts that are left to connect to after time-outs; all zero before the
  * first.  The lists are as libpq takes them.
  */
@@ -285,8 +299,7 @@ extern Datum dbl_conn_names(bool *isnull);
 
 /* kept.c */
 extern void dbl_kept_init(void);
-extern void dbl_kept_note(DblinkConn *conn, const char *conninfo,
-						  bool from_server);
+extern void dbl_kept_note(DblinkConn *conn, const DblinkConnInfo *conninfo);
 extern bool dbl_kept_is_wanted(const DblinkConn *conn);
 extern void dbl_kept_put(DblinkConn *conn);
 extern DblinkConn *dbl_kept_find(const char *conninfo);
@@ -295,22 +308,20 @@ extern DblinkConn *dbl_kept_surplus(void);
 
 /* option.c */
 extern PGDLLEXPORT Datum dblink_fdw_validator(PG_FUNCTION_ARGS);
-extern const char *dbl_opt_conninfo(const char *source);
-extern const PQconninfoOption *dbl_opt_parse(const char *conninfo,
-											 const char **error);
+extern const DblinkConnInfo *dbl_opt_conninfo(const char *source);
 extern const PQconninfoOption *dbl_opt_effective(PGconn *pgconn);
 extern const char *dbl_opt_value(const PQconninfoOption *options,
 								 const char *keyword);
 
 /* security.c */
-extern void dbl_sec_password_given_check(const char *conninfo);
-extern void dbl_sec_options_check(const char *conninfo);
+extern void dbl_sec_password_given_check(const DblinkConnInfo *conninfo);
+extern void dbl_sec_options_check(const DblinkConnInfo *conninfo);
 extern void dbl_sec_password_used_check(DblinkConn *conn,
-										const char *conninfo);
+										const DblinkConnInfo *conninfo);
 
 /* establish.c */
 extern bool dbl_est_reserve_fd(DblinkConn *conn);
-extern void dbl_est_connect(DblinkConn *conn, const char *conninfo);
+extern void dbl_est_connect(DblinkConn *conn, const DblinkConnInfo *conninfo);
 extern void dbl_est_set_encoding(DblinkConn *conn);
 extern bool dbl_est_loops_back(DblinkConn *conn);
 

@@ -47,12 +47,12 @@ static DblinkConn *unnamed_connection = NULL;
 
 static DblinkConn *conn_new(DblinkConnKind kind);
 static void reserve_fd(DblinkConn *conn);
-static void conn_connect(DblinkConn *conn, const char *conninfo);
+static void conn_connect(DblinkConn *conn, const DblinkConnInfo *conninfo);
 static void register_name(DblinkConn *conn, const char *name);
 static void key_for(const char *name, bool warn, char *key);
 static bool kept_put(DblinkConn *conn);
 static void kept_trim(void);
-static DblinkConn *kept_take(const char *conninfo);
+static DblinkConn *kept_take(const DblinkConnInfo *conninfo);
 static DblinkConn *streaming_conn(void);
 static void end_of_level(int level, bool aborted);
 static void reader_released(ResourceReleasePhase phase, bool isCommit,
@@ -162,7 +162,7 @@ DblinkConn *
 dbl_conn_get_or_open(const char *name_or_source)
 {
 	DblinkConn *conn;
-	const char *conninfo;
+	const DblinkConnInfo *conninfo;
 
 	if (name_or_source == NULL)
 		return dbl_conn_get(NULL);
@@ -180,7 +180,7 @@ dbl_conn_get_or_open(const char *name_or_source)
 
 	conn = conn_new(DBLINK_ONE_CALL);
 	reserve_fd(conn);
-	dbl_kept_note(conn, conninfo, conninfo != name_or_source);
+	dbl_kept_note(conn, conninfo);
 	conn_connect(conn, conninfo);
 	return conn;
 }
@@ -200,7 +200,7 @@ dbl_conn_get_or_open(const char *name_or_source)
 void
 dbl_conn_open(const char *name, const char *source)
 {
-	const char *conninfo = dbl_opt_conninfo(source);
+	const DblinkConnInfo *conninfo = dbl_opt_conninfo(source);
 	DblinkConn *replaced;
 	DblinkConn *conn;
 
@@ -262,7 +262,7 @@ reserve_fd(DblinkConn *conn)
  * of it.
  */
 static void
-conn_connect(DblinkConn *conn, const char *conninfo)
+conn_connect(DblinkConn *conn, const DblinkConnInfo *conninfo)
 {
 	dbl_est_connect(conn, conninfo);
 	dbl_sec_password_used_check(conn, conninfo);
@@ -340,12 +340,12 @@ kept_trim(void)
  * connect with this string, as for a new connection.
  */
 static DblinkConn *
-kept_take(const char *conninfo)
+kept_take(const DblinkConnInfo *conninfo)
 {
 	DblinkConn *conn;
 
 	kept_trim();
-	conn = dbl_kept_find(conninfo);
+	conn = dbl_kept_find(conninfo->string);
 	if (conn == NULL)
 		return NULL;
 

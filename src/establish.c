@@ -3,12 +3,18 @@
  * establish.c
  *	  Establishing a connection to a remote server.
  *
- * libpq connects without blocking, but leaves it to us to see to time-outs; and
- * it has no way to be told that an address took too long.  So connect_timeout is
- * watched here, for each address that libpq tries, and when it has passed libpq
- * is made to start anew, with the addresses that are left: hosts.c says which.
+ * libpq connects without blocking, but leaves time-outs to its caller, and cannot
+ * be told that an address took too long.  So we watch connect_timeout here, for
+ * each address that libpq tries, and when it has passed make libpq start anew,
+ * with the remaining addresses: hosts.c says which.
  *
- * What is not bounded: libpq looks up host names with a blocking call.
+ * We do not use libpqsrv_connect() of libpq-be-fe-helpers.h, for two reasons.  It
+ * waits without a time limit, so that connect_timeout has no effect.  And it
+ * returns the PGconn only when it is done, so that until then no DblinkConn could
+ * own it.
+ *
+ * Not bounded in time, because libpq makes blocking calls there: looking up a host
+ * name, and reading the files of certificates.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,42 +33,47 @@
 /* How much of a remote notice is logged. */
 #define NOTICE_MAX		8192
 
-/* What PQconnectStartParams() is given. */
-typedef struct ConnectParams
+/* How an attempt to connect ended. */
+typedef enum DblinkOutcome
 {
-	bool		leave_encoding; /* do not ask for this database's encoding */
-	DblinkHosts hosts;			/* what is left after time-outs; or zero */
+	DBLINK_CONNECTED,
+	DBLINK_REFUSED,				/* libpq has failed with all addresses */
+	DBLINK_ENCODING_REFUSED,	/* likewise, because of our encoding */
+	DBLINK_TIMED_OUT			/* an address did not answer in time */
+} DblinkOutcome;
+
+/* What we have libpq connect with, from one attempt to the next. */
+typedef struct DblinkAttempt
+{
+	const DblinkConnInfo *conninfo;
+	const char *encoding;		/* what to ask the remote for, or NULL */
+	DblinkHosts hosts;			/* the remaining ones after a time-out */
+	StringInfoData timed_out;	/* messages about those that are left out */
+} DblinkAttempt;
+
+/* The parameters of PQconnectStartParams(). */
+typedef struct DblinkParams
+{
 	int			n;
 	const char *keywords[6];
 	const char *values[6];
-} ConnectParams;
+} DblinkParams;
 
-/* The address that libpq is trying; a change restarts the time-out. */
-typedef struct Address
+/* The address that libpq is trying; a change restarts the time limit. */
+typedef struct DblinkAddress
 {
 	char		host[NI_MAXHOST];
 	char		hostaddr[NI_MAXHOST];
 	char		port[NI_MAXSERV];
-} Address;
+} DblinkAddress;
 
-/* For making what is logged of a notice; reset after each. */
+/* For making the log entry of a notice; reset after each. */
 static MemoryContext notice_context = NULL;
 
-static void log_notice(void *arg, const PGresult *res);
-static void params_add(ConnectParams *params, const char *keyword, const char *value);
-static void params_init(ConnectParams *params, const char *conninfo);
-static void get_address(PGconn *pgconn, Address *address);
-static bool is_encoding_refused(PGconn *pgconn);
-static bool is_new_address(PGconn *pgconn, Address *last);
-static void append_problem(StringInfo buf, PGconn *pgconn, const char *problem);
-static long connect_timeout(PGconn *pgconn, const PQconninfoOption *options);
-static void connect_start(DblinkConn *conn, const ConnectParams *params);
-static bool connect_poll(DblinkConn *conn, long timeout);
-
 /*
- * Reserve a file descriptor for a connection that is about to be made.  Gives
- * false if the session has none left, or this would be the last: every wait needs
- * one for a moment.
+ * Reserve a file descriptor for a connection that is about to be made.  Returns
+ * false if the session has none left, or if this would be the last, because every
+ * wait needs one for a moment.
  */
 bool
 dbl_est_reserve_fd(DblinkConn *conn)
@@ -76,14 +87,15 @@ dbl_est_reserve_fd(DblinkConn *conn)
 }
 
 /*
- * Notice receiver: a remote NOTICE goes to the local log, as one entry however
+ * Notice receiver: write a remote NOTICE to the local log, as one entry however
  * many lines it has, and of no more than NOTICE_MAX bytes.  Neither the local
- * statement nor the context goes with it: both can hold a connection string.
+ * statement nor the context goes with it, because both can hold a connection
+ * string.
  *
  * libpq calls this in the middle of its own work.  An error that left here would
- * leave libpq in a state that nobody knows, so neither an interrupt nor a lack of
- * memory may throw: a message that can't be logged is lost.  An error resets
- * InterruptHoldoffCount, so that is put back.
+ * leave libpq in an unknown state, so neither an interrupt nor a lack of memory
+ * may throw: a message that cannot be logged is lost.  An error resets
+ * InterruptHoldoffCount, so we restore it.
  */
 static void
 log_notice(void *arg, const PGresult *res)
@@ -122,11 +134,14 @@ log_notice(void *arg, const PGresult *res)
 }
 
 /*
- * Add a parameter for connecting.
+ * Add a parameter for connecting; libpq skips one that is NULL.
  */
 static void
-params_add(ConnectParams *params, const char *keyword, const char *value)
+params_add(DblinkParams *params, const char *keyword, const char *value)
 {
+	/* The last place is for the end of the list. */
+	Assert(params->n < lengthof(params->keywords) - 1);
+
 	params->keywords[params->n] = keyword;
 	params->values[params->n] = value;
 	params->n++;
@@ -135,35 +150,70 @@ params_add(ConnectParams *params, const char *keyword, const char *value)
 }
 
 /*
- * Parameters for a conninfo string: libpq expands what it gets as "dbname",
- * and what comes later wins.  The encoding goes with the start-up message, so
- * it holds from the first byte, and after a RESET or DISCARD ALL; but one that
- * the user chose is left to be refused by the remote, if it is none.
- *
- * params->leave_encoding and params->hosts are the caller's; libpq passes over
- * a list that is NULL.
+ * Make the parameters of an attempt.  libpq expands the conninfo string that it
+ * gets as "dbname", and a later parameter wins over an earlier one.
  */
 static void
-params_init(ConnectParams *params, const char *conninfo)
+params_init(DblinkParams *params, const DblinkAttempt *attempt)
 {
-	const char *error;
+	const char *string = attempt->conninfo->string;
 
 	params->n = 0;
-	if (conninfo[strspn(conninfo, " \t\n\r\f\v")] != '\0')
-		params_add(params, "dbname", conninfo);
-	if (!params->leave_encoding &&
-		dbl_opt_value(dbl_opt_parse(conninfo, &error), "client_encoding") == NULL)
-		params_add(params, "client_encoding", GetDatabaseEncodingName());
-	params_add(params, "host", params->hosts.host);
-	params_add(params, "hostaddr", params->hosts.hostaddr);
-	params_add(params, "port", params->hosts.port);
+
+	/*
+	 * We hand on the string and not its options, because libpq takes an empty
+	 * value of a parameter as none, whereas in a string it overrides the
+	 * environment: password='' must not become PGPASSWORD.  But a string of
+	 * blanks would be the name of a database.
+	 */
+	if (string[strspn(string, " \t\n\r\f\v")] != '\0')
+		params_add(params, "dbname", string);
+
+	/*
+	 * The encoding goes with the start-up message, so that it holds from the
+	 * first byte, and after a RESET or DISCARD ALL.
+	 */
+	params_add(params, "client_encoding", attempt->encoding);
+	params_add(params, "host", attempt->hosts.host);
+	params_add(params, "hostaddr", attempt->hosts.hostaddr);
+	params_add(params, "port", attempt->hosts.port);
 }
 
 /*
- * The address that libpq is trying.
+ * Begin to connect.  Throws 53200 if libpq is out of memory.
  */
 static void
-get_address(PGconn *pgconn, Address *address)
+connect_start(DblinkConn *conn, const DblinkAttempt *attempt)
+{
+	DblinkParams params;
+
+	Assert(conn->pgconn == NULL && conn->holds_fd);
+
+	params_init(&params, attempt);
+	conn->pgconn = PQconnectStartParams(params.keywords, params.values, 1);
+	if (conn->pgconn == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not establish connection"),
+				 errdetail("out of memory")));
+	PQsetNoticeReceiver(conn->pgconn, log_notice, NULL);
+}
+
+/*
+ * Give up the PGconn of an attempt, to make another.
+ */
+static void
+connect_abandon(DblinkConn *conn)
+{
+	PQfinish(conn->pgconn);
+	conn->pgconn = NULL;
+}
+
+/*
+ * Note the address that libpq is trying.
+ */
+static void
+get_address(PGconn *pgconn, DblinkAddress *address)
 {
 	const char *host = PQhost(pgconn);
 	const char *hostaddr = PQhostaddr(pgconn);
@@ -175,24 +225,13 @@ get_address(PGconn *pgconn, Address *address)
 }
 
 /*
- * Did the remote refuse us because it does not convert between its encoding and
- * ours?  What it says then names both, in every language; that is all that
- * libpq lets us know.  A wrong yes costs a second attempt.
+ * Check whether libpq has gone on to another address than "last", and note the one
+ * that it is trying.
  */
 static bool
-is_encoding_refused(PGconn *pgconn)
+is_new_address(PGconn *pgconn, DblinkAddress *last)
 {
-	return PQstatus(pgconn) == CONNECTION_BAD &&
-		strstr(PQerrorMessage(pgconn), GetDatabaseEncodingName()) != NULL;
-}
-
-/*
- * Did libpq go on to another address?  Notes the one that it is at.
- */
-static bool
-is_new_address(PGconn *pgconn, Address *last)
-{
-	Address		now;
+	DblinkAddress now;
 
 	get_address(pgconn, &now);
 	if (strcmp(now.host, last->host) == 0 &&
@@ -204,8 +243,8 @@ is_new_address(PGconn *pgconn, Address *last)
 }
 
 /*
- * Add what went wrong at the address that libpq is trying, to what libpq has to
- * say so far: that ends with the name of the address.
+ * Append the message about a problem at the address that libpq is trying.  libpq's
+ * own messages so far end with the name of that address.
  */
 static void
 append_problem(StringInfo buf, PGconn *pgconn, const char *problem)
@@ -214,9 +253,8 @@ append_problem(StringInfo buf, PGconn *pgconn, const char *problem)
 }
 
 /*
- * How long an address may take, in milliseconds; -1 for no limit.  Before 16,
- * throws 08001 if connect_timeout is not a number.  As in libpq, one second is too
- * short to be meant.
+ * Return how long an address may take, in milliseconds; -1 for no limit.  Before
+ * 16, throws 08001 if connect_timeout is not a number.
  */
 static long
 connect_timeout(PGconn *pgconn, const PQconninfoOption *options)
@@ -246,26 +284,13 @@ connect_timeout(PGconn *pgconn, const PQconninfoOption *options)
 	}
 	if (!valid || seconds <= 0)
 		return -1;
+
+	/* As in libpq, one second is too short to be meant. */
 	return Max(seconds, 2) * 1000;
 }
 
 /*
- * Begin to connect.  Throws 53200 if libpq is out of memory.
- */
-static void
-connect_start(DblinkConn *conn, const ConnectParams *params)
-{
-	conn->pgconn = PQconnectStartParams(params->keywords, params->values, 1);
-	if (conn->pgconn == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("could not establish connection"),
-				 errdetail("out of memory")));
-	PQsetNoticeReceiver(conn->pgconn, log_notice, NULL);
-}
-
-/*
- * Go on connecting until libpq has succeeded or failed.  Gives false if an
+ * Go on connecting until libpq has succeeded or failed.  Returns false if an
  * address did not answer in "timeout" milliseconds.
  */
 static bool
@@ -276,7 +301,7 @@ connect_poll(DblinkConn *conn, long timeout)
 											DBLINK_WAIT_GET_CONNECT :
 											DBLINK_WAIT_CONNECT);
 	TimestampTz deadline = 0;
-	Address		address = {0};
+	DblinkAddress address = {0};
 
 	if (PQstatus(conn->pgconn) == CONNECTION_BAD)
 		return true;
@@ -303,73 +328,108 @@ connect_poll(DblinkConn *conn, long timeout)
 }
 
 /*
- * Connect.  The caller has made sure that the conninfo string parses.
- *
- * connect_timeout holds for each address.  A remote that can't convert to our
- * encoding keeps its own; what it sends is looked at before it is used.  Throws
- * 08001 with libpq's reason.
+ * Check whether the remote refused us because it cannot convert between its
+ * encoding and ours.  Its message then names both, in every language; that is all
+ * that libpq lets us know.  A wrong "true" costs another attempt.
  */
-void
-dbl_est_connect(DblinkConn *conn, const char *conninfo)
+static bool
+is_encoding_refused(PGconn *pgconn)
 {
-	ConnectParams params = {0};
-	StringInfoData timed_out;
-
-	initStringInfo(&timed_out);
-	params_init(&params, conninfo);
-	for (;;)
-	{
-		const PQconninfoOption *options;
-		long		timeout = -1;
-
-		connect_start(conn, &params);
-		options = dbl_opt_effective(conn->pgconn);
-		if (PQstatus(conn->pgconn) != CONNECTION_BAD)
-			timeout = connect_timeout(conn->pgconn, options);
-		if (connect_poll(conn, timeout))
-		{
-			if (params.leave_encoding || !is_encoding_refused(conn->pgconn))
-				break;
-			params.leave_encoding = true;
-			params_init(&params, conninfo);
-			PQfinish(conn->pgconn);
-			conn->pgconn = NULL;
-			continue;
-		}
-
-		append_problem(&timed_out, conn->pgconn, "timeout expired");
-		if (!dbl_hosts_skip(&params.hosts, options, conn->pgconn))
-			dbl_err_not_connected(timed_out.data);
-		params_init(&params, conninfo);
-		PQfinish(conn->pgconn);
-		conn->pgconn = NULL;
-	}
-
-	if (PQstatus(conn->pgconn) != CONNECTION_OK)
-	{
-		appendStringInfoString(&timed_out, PQerrorMessage(conn->pgconn));
-		dbl_err_not_connected(timed_out.data);
-	}
-	PQsetnonblocking(conn->pgconn, 1);
+	return strstr(PQerrorMessage(pgconn), GetDatabaseEncodingName()) != NULL;
 }
 
 /*
- * Does the connection lead back to this very server?  Its other end is then one
- * of our processes.  Another server of the same version may have a process of
- * that number by chance; the caller has to be able to live with a wrong yes.
+ * Connect with the parameters of an attempt, and return how that ended.  If it is
+ * by a time-out, take the address out of those for the next attempt; throws 08001
+ * if there is no other.
+ */
+static DblinkOutcome
+connect_once(DblinkConn *conn, DblinkAttempt *attempt)
+{
+	const PQconninfoOption *options;
+	long		timeout = -1;
+
+	connect_start(conn, attempt);
+	options = dbl_opt_effective(conn->pgconn);
+	if (PQstatus(conn->pgconn) != CONNECTION_BAD)
+		timeout = connect_timeout(conn->pgconn, options);
+
+	if (!connect_poll(conn, timeout))
+	{
+		append_problem(&attempt->timed_out, conn->pgconn, "timeout expired");
+		if (!dbl_hosts_skip(&attempt->hosts, options, conn->pgconn))
+			dbl_err_not_connected(attempt->timed_out.data);
+		return DBLINK_TIMED_OUT;
+	}
+	if (PQstatus(conn->pgconn) == CONNECTION_OK)
+		return DBLINK_CONNECTED;
+	if (attempt->encoding != NULL && is_encoding_refused(conn->pgconn))
+		return DBLINK_ENCODING_REFUSED;
+	return DBLINK_REFUSED;
+}
+
+/*
+ * Connect.  The caller has checked that the conninfo string parses, and reserved a
+ * file descriptor.
+ *
+ * connect_timeout holds for each address.  A remote that cannot convert to our
+ * encoding keeps its own, because its data is checked before it is used.  Throws
+ * 08001 with libpq's reason.
+ */
+void
+dbl_est_connect(DblinkConn *conn, const DblinkConnInfo *conninfo)
+{
+	DblinkAttempt attempt = {.conninfo = conninfo};
+
+	Assert(!conn->open && conninfo->options != NULL);
+
+	/* If the user has chosen an encoding, it is for the remote to refuse. */
+	if (dbl_opt_value(conninfo->options, "client_encoding") == NULL)
+		attempt.encoding = GetDatabaseEncodingName();
+	initStringInfo(&attempt.timed_out);
+
+	for (;;)
+	{
+		switch (connect_once(conn, &attempt))
+		{
+			case DBLINK_CONNECTED:
+				PQsetnonblocking(conn->pgconn, 1);
+				return;
+			case DBLINK_REFUSED:
+				appendStringInfoString(&attempt.timed_out,
+									   PQerrorMessage(conn->pgconn));
+				dbl_err_not_connected(attempt.timed_out.data);
+				break;
+			case DBLINK_ENCODING_REFUSED:
+				attempt.encoding = NULL;
+				break;
+			case DBLINK_TIMED_OUT:
+				break;
+		}
+		connect_abandon(conn);
+	}
+}
+
+/*
+ * Check whether the connection leads back to this very server: its other end is
+ * then one of our processes.  Another server of the same version may have a
+ * process of that number by chance, so the caller must be able to live with a
+ * wrong "true".
  */
 bool
 dbl_est_loops_back(DblinkConn *conn)
 {
 	const char *version = GetConfigOption("server_version_num", false, false);
 
+	Assert(conn->pgconn != NULL);
+
 	return PQserverVersion(conn->pgconn) == atoi(version) &&
 		BackendPidGetProc(PQbackendPID(conn->pgconn)) != NULL;
 }
 
 /*
- * Make sure that the remote uses the database's encoding.  If it will not, that
- * is no error: what it sends is looked at before it is used.
+ * Ensure that the remote uses the database's encoding.  If it will not, that is no
+ * error, because its data is checked before it is used.
  */
 void
 dbl_est_set_encoding(DblinkConn *conn)

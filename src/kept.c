@@ -53,15 +53,15 @@ server_changed(Datum arg, int cacheid, uint32 hashvalue)
 
 /*
  * Note what the effective user opens a connection for a call with, so that it can
- * be kept: the conninfo string, which is a foreign server's or his own.
+ * be kept: the conninfo string, which is a foreign server's or the user's own.
  */
 void
-dbl_kept_note(DblinkConn *conn, const char *conninfo, bool from_server)
+dbl_kept_note(DblinkConn *conn, const DblinkConnInfo *conninfo)
 {
 	if (dbl_keep_connections > 0)
-		conn->conninfo = MemoryContextStrdup(TopMemoryContext, conninfo);
+		conn->conninfo = MemoryContextStrdup(TopMemoryContext, conninfo->string);
 	conn->userid = GetUserId();
-	conn->from_server = from_server;
+	conn->from_server = conninfo->from_server;
 	conn->server_changes = server_changes;
 }
 

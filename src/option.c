@@ -3,14 +3,18 @@
  * option.c
  *	  Connection options: of strings, of foreign servers, of user mappings.
  *
- * libpq says which options there are; one rule here says where each belongs.
- * A foreign server holds what describes the remote, a user mapping holds who
- * connects and his secrets.  The validator refuses anything else when it is
- * written.  Servers of other wrappers may hold options of all kinds; when a
- * conninfo string is made, what is not libpq's or not in its place is skipped.
+ * libpq tells which options there are; one rule here tells where each belongs.
+ * A foreign server holds what describes the remote, a user mapping holds the user
+ * name and secrets.  The validator refuses anything else when it is written.
+ * Servers of other wrappers may hold options of all kinds; when a conninfo string
+ * is built, we skip what libpq does not know or what is not in its place.
  *
- * Option arrays that libpq allocates are owned by the memory context that is
- * current when they are made, through a reset callback.  The same callback
+ * A conninfo string is parsed once.  The DblinkConnInfo with its options is then
+ * handed on to all that need them: the checks of security.c, establish.c, and
+ * kept.c.
+ *
+ * Memory: option arrays that libpq allocates are owned by the memory context that
+ * is current when they are made, through a reset callback.  Such a callback also
  * wipes them, and a conninfo string that was built here, because they hold
  * passwords.
  *
@@ -28,6 +32,9 @@
 #include "parser/scansup.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
+
+PG_FUNCTION_INFO_V1(dblink_fdw_validator);
 
 /* An option of servers and user mappings that libpq does not know. */
 #define PASSTHROUGH_OPTION	"use_scram_passthrough"
@@ -37,65 +44,28 @@
 	"scram_client_key='%s' scram_server_key='%s' require_auth='scram-sha-256' "
 #define SCRAM_KEYS_SIZE		(sizeof(SCRAM_KEYS_FORMAT) + sizeof(DblinkScramKeys))
 
-/* What libpq allocated on our behalf; the fields are NULL until then. */
-typedef struct OwnedOptions
+/* What libpq allocates on our behalf; the fields are NULL until then. */
+typedef struct DblinkOwnedOptions
 {
 	PQconninfoOption *options;
 	char	   *error;			/* why a string did not parse */
 	MemoryContextCallback callback;
-} OwnedOptions;
+} DblinkOwnedOptions;
 
-/* A string to be wiped with the context that it is allocated in. */
-typedef struct WipedString
+/* A string that holds secrets. */
+typedef struct DblinkSecret
 {
+	StringInfoData buf;
 	MemoryContextCallback callback;
-	size_t		size;
-	char		data[FLEXIBLE_ARRAY_MEMBER];
-} WipedString;
-
-PG_FUNCTION_INFO_V1(dblink_fdw_validator);
-
-static OwnedOptions *owner_open(void);
-static void owner_close(void *arg);
-static WipedString *wiped_string_open(size_t size);
-static void wiped_string_close(void *arg);
-static bool is_option_of(const PQconninfoOption *option, Oid catalog);
-static const PQconninfoOption *known_options(void);
-static const PQconninfoOption *option_find(const PQconninfoOption *options,
-										   const char *keyword);
-static size_t quoted_size(List *options);
-static char *append_quoted(char *dest, const char *value);
-static char *append_options(char *dest, const PQconninfoOption *known,
-							List *options, Oid catalog);
-static bool is_passthrough(List *server_options, List *mapping_options);
-static bool is_passthrough_option(DefElem *def, Oid catalog);
-static DefElem *defelem_find(List *options, const char *name);
-static char *append_scram_keys(char *dest);
-static const char *option_hint(const PQconninfoOption *known, const char *wrong,
-							   Oid catalog);
+} DblinkSecret;
 
 /*
- * Make an owner for what a libpq function is about to allocate.  It frees
- * that when the current memory context goes away.
- */
-static OwnedOptions *
-owner_open(void)
-{
-	OwnedOptions *owner = palloc0(sizeof(OwnedOptions));
-
-	owner->callback.func = owner_close;
-	owner->callback.arg = owner;
-	MemoryContextRegisterResetCallback(CurrentMemoryContext, &owner->callback);
-	return owner;
-}
-
-/*
- * Reset callback: wipe the values and free what libpq allocated.
+ * Reset callback: wipe the values and free what libpq has allocated.
  */
 static void
-owner_close(void *arg)
+owned_options_free(void *arg)
 {
-	OwnedOptions *owner = arg;
+	DblinkOwnedOptions *owner = arg;
 	PQconninfoOption *option;
 
 	for (option = owner->options; option != NULL && option->keyword != NULL; option++)
@@ -108,49 +78,84 @@ owner_close(void *arg)
 }
 
 /*
- * Parse a conninfo string.  Gives the options, one entry for every option
- * that libpq knows, owned by the current memory context.  If the string does
- * not parse gives NULL, and the reason in *error; that is NULL too if memory
- * ran out.
+ * Make an owner for what a libpq function is about to allocate.  It frees that
+ * when the current memory context goes away.
  */
-const PQconninfoOption *
-dbl_opt_parse(const char *conninfo, const char **error)
+static DblinkOwnedOptions *
+owned_options_make(void)
 {
-	OwnedOptions *owner = owner_open();
+	DblinkOwnedOptions *owner = palloc0(sizeof(DblinkOwnedOptions));
 
-	owner->options = PQconninfoParse(conninfo, &owner->error);
-	*error = owner->error;
-	return owner->options;
+	owner->callback.func = owned_options_free;
+	owner->callback.arg = owner;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &owner->callback);
+	return owner;
 }
 
 /*
- * The options that a connection really uses, with those from a service, the
- * environment and libpq's defaults.  NULL if memory ran out.  Owned by the
+ * Reset callback: overwrite the string.
+ */
+static void
+secret_wipe(void *arg)
+{
+	DblinkSecret *secret = arg;
+
+	explicit_bzero(secret->buf.data, secret->buf.maxlen);
+}
+
+/*
+ * Make a string that is wiped when the current memory context goes away.
+ *
+ * The caller must not append more than "size" bytes, because a StringInfo that
+ * grows frees its old buffer without wiping it.  (appendStringInfo() may grow one
+ * that has fewer than 16 bytes left, whatever it appends.)
+ */
+static DblinkSecret *
+secret_make(Size size)
+{
+	DblinkSecret *secret = palloc0(sizeof(DblinkSecret));
+
+	initStringInfo(&secret->buf);
+	enlargeStringInfo(&secret->buf, (int) Min(size, MaxAllocSize));
+	secret->callback.func = secret_wipe;
+	secret->callback.arg = secret;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &secret->callback);
+	return secret;
+}
+
+/*
+ * Return the options that a connection really uses, with those from a service,
+ * the environment and libpq's defaults; NULL if memory ran out.  Owned by the
  * current memory context.
  */
 const PQconninfoOption *
 dbl_opt_effective(PGconn *pgconn)
 {
-	OwnedOptions *owner = owner_open();
+	DblinkOwnedOptions *owner = owned_options_make();
 
 	owner->options = PQconninfo(pgconn);
 	return owner->options;
 }
 
 /*
- * Value of an option, which may be empty; NULL if it is not set, or not known
- * to libpq.
+ * Return all options that libpq knows.  Owned by the current memory context.
  */
-const char *
-dbl_opt_value(const PQconninfoOption *options, const char *keyword)
+static const PQconninfoOption *
+known_options(void)
 {
-	const PQconninfoOption *option = option_find(options, keyword);
+	DblinkOwnedOptions *owner = owned_options_make();
 
-	return option != NULL ? option->val : NULL;
+	owner->options = PQconndefaults();
+	if (owner->options == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_OUT_OF_MEMORY),
+				 errmsg("out of memory"),
+				 errdetail("Could not get libpq's default connection options.")));
+	return owner->options;
 }
 
 /*
- * The entry of an option, NULL if libpq does not know it.
+ * Return the entry of an option, NULL if libpq does not know it.
  */
 static const PQconninfoOption *
 option_find(const PQconninfoOption *options, const char *keyword)
@@ -166,55 +171,24 @@ option_find(const PQconninfoOption *options, const char *keyword)
 }
 
 /*
- * All options that libpq knows.  Owned by the current memory context.
+ * Return the value of an option, which may be empty; NULL if it is not set, or
+ * not known to libpq, or if there are no options at all.
  */
-static const PQconninfoOption *
-known_options(void)
+const char *
+dbl_opt_value(const PQconninfoOption *options, const char *keyword)
 {
-	OwnedOptions *owner = owner_open();
+	const PQconninfoOption *option = option_find(options, keyword);
 
-	owner->options = PQconndefaults();
-	if (owner->options == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_OUT_OF_MEMORY),
-				 errmsg("out of memory"),
-				 errdetail("Could not get libpq's default connection options.")));
-	return owner->options;
+	return option != NULL ? option->val : NULL;
 }
 
 /*
- * Allocate a string that is wiped when the current memory context goes away.
- */
-static WipedString *
-wiped_string_open(size_t size)
-{
-	WipedString *string = palloc0(offsetof(WipedString, data) + size);
-
-	string->size = size;
-	string->callback.func = wiped_string_close;
-	string->callback.arg = string;
-	MemoryContextRegisterResetCallback(CurrentMemoryContext, &string->callback);
-	return string;
-}
-
-/*
- * Reset callback: overwrite the string.
- */
-static void
-wiped_string_close(void *arg)
-{
-	WipedString *string = arg;
-
-	explicit_bzero(string->data, string->size);
-}
-
-/*
- * May the option stand in objects of this system catalog?
+ * Check whether an option may stand in objects of this system catalog.
  *
- * The encoding is the database's own and not to be chosen; debug options are
- * nobody's, nor are those of OAuth, for which somebody would have to log in by a
- * browser.  The user and what libpq marks as secret ("*") belong to user
- * mappings, all else to servers.
+ * The user and what libpq marks as secret ("*") belong to user mappings, all else
+ * to servers.  Three kinds belong to neither: the encoding, because it has to be
+ * the database's own; debug options ("D"); and those of OAuth, because its login
+ * needs a browser.
  */
 static bool
 is_option_of(const PQconninfoOption *option, Oid catalog)
@@ -232,69 +206,7 @@ is_option_of(const PQconninfoOption *option, Oid catalog)
 }
 
 /*
- * An upper bound for the size of options (a list of DefElem) as append_options
- * writes them.
- */
-static size_t
-quoted_size(List *options)
-{
-	size_t		size = 0;
-	ListCell   *cell;
-
-	foreach(cell, options)
-	{
-		DefElem    *def = lfirst_node(DefElem, cell);
-
-		size += strlen(def->defname) + 2 * strlen(defGetString(def)) + 4;
-	}
-	return size;
-}
-
-/*
- * Write a value as a conninfo string quotes it.  Gives the new end.
- */
-static char *
-append_quoted(char *dest, const char *value)
-{
-	*dest++ = '\'';
-	for (; *value != '\0'; value++)
-	{
-		if (*value == '\\' || *value == '\'')
-			*dest++ = '\\';
-		*dest++ = *value;
-	}
-	*dest++ = '\'';
-	return dest;
-}
-
-/*
- * Write those options that belong into objects of "catalog" as key='value'.
- * Gives the new end.
- */
-static char *
-append_options(char *dest, const PQconninfoOption *known,
-			   List *options, Oid catalog)
-{
-	ListCell   *cell;
-
-	foreach(cell, options)
-	{
-		DefElem    *def = lfirst_node(DefElem, cell);
-		const PQconninfoOption *option = option_find(known, def->defname);
-
-		if (option == NULL || !is_option_of(option, catalog))
-			continue;
-		strcpy(dest, def->defname);
-		dest += strlen(dest);
-		*dest++ = '=';
-		dest = append_quoted(dest, defGetString(def));
-		*dest++ = ' ';
-	}
-	return dest;
-}
-
-/*
- * The option of this name; NULL if there is none.
+ * Return the option of this name, NULL if there is none.
  */
 static DefElem *
 defelem_find(List *options, const char *name)
@@ -312,11 +224,12 @@ defelem_find(List *options, const char *name)
 }
 
 /*
- * Is the session's own SCRAM login to be passed on to the server?  The user
- * mapping decides, else the server.  Throws 42601 if that is no Boolean.
+ * Check whether the session's own SCRAM login is to be passed on to a server.
+ * The user mapping decides, else the server.  Throws 42601 if the value is no
+ * Boolean.
  */
 static bool
-is_passthrough(List *server_options, List *mapping_options)
+wants_passthrough(List *server_options, List *mapping_options)
 {
 	DefElem    *def;
 
@@ -329,8 +242,153 @@ is_passthrough(List *server_options, List *mapping_options)
 }
 
 /*
- * Is it the one option of ours that libpq does not know, and in its place?
- * Throws 42601 if its value is no Boolean.
+ * Return an upper bound for the length of options (a list of DefElem) as
+ * append_options() writes them: each byte of a value may need a backslash.
+ */
+static Size
+options_size(List *options)
+{
+	Size		size = 0;
+	ListCell   *cell;
+
+	foreach(cell, options)
+	{
+		DefElem    *def = lfirst_node(DefElem, cell);
+
+		size += strlen(def->defname) + 2 * strlen(defGetString(def)) + strlen("='' ");
+	}
+	return size;
+}
+
+/*
+ * Append a value as a conninfo string quotes it.
+ */
+static void
+append_quoted(StringInfo buf, const char *value)
+{
+	appendStringInfoChar(buf, '\'');
+	for (; *value != '\0'; value++)
+	{
+		if (*value == '\\' || *value == '\'')
+			appendStringInfoChar(buf, '\\');
+		appendStringInfoChar(buf, *value);
+	}
+	appendStringInfoChar(buf, '\'');
+}
+
+/*
+ * Append those options that belong to objects of "catalog" as key='value'.
+ */
+static void
+append_options(StringInfo buf, const PQconninfoOption *known,
+			   List *options, Oid catalog)
+{
+	ListCell   *cell;
+
+	foreach(cell, options)
+	{
+		DefElem    *def = lfirst_node(DefElem, cell);
+		const PQconninfoOption *option = option_find(known, def->defname);
+
+		if (option == NULL || !is_option_of(option, catalog))
+			continue;
+		appendStringInfoString(buf, option->keyword);
+		appendStringInfoChar(buf, '=');
+		append_quoted(buf, defGetString(def));
+		appendStringInfoChar(buf, ' ');
+	}
+}
+
+/*
+ * Append what makes libpq log in with the session's SCRAM keys, and in no other
+ * way; nothing if it has none.  At most SCRAM_KEYS_SIZE bytes.
+ */
+static void
+append_scram_keys(StringInfo buf)
+{
+	DblinkScramKeys keys;
+
+	if (dbl_scram_keys(&keys))
+		appendStringInfo(buf, SCRAM_KEYS_FORMAT, keys.client, keys.server);
+	explicit_bzero(&keys, sizeof(keys));
+}
+
+/*
+ * Build the conninfo string of a foreign server and a user mapping.  It is wiped
+ * with the current memory context.
+ */
+static const char *
+server_string(ForeignServer *server, UserMapping *mapping)
+{
+	const PQconninfoOption *known = known_options();
+	DblinkSecret *secret = secret_make(SCRAM_KEYS_SIZE +
+									   options_size(server->options) +
+									   options_size(mapping->options));
+	const char *reserved PG_USED_FOR_ASSERTS_ONLY = secret->buf.data;
+
+	/* COMPAT: options that the server sets win over these. */
+	if (wants_passthrough(server->options, mapping->options))
+		append_scram_keys(&secret->buf);
+	append_options(&secret->buf, known, server->options, ForeignServerRelationId);
+	append_options(&secret->buf, known, mapping->options, UserMappingRelationId);
+
+	/* Had it grown, a copy of the password would stay in memory. */
+	Assert(secret->buf.data == reserved);
+	return secret->buf.data;
+}
+
+/*
+ * Make a DblinkConnInfo of a conninfo string, by parsing it.  One that does not
+ * parse is no error yet: the caller has other checks to make first.
+ */
+static DblinkConnInfo *
+conninfo_make(const char *string, bool from_server)
+{
+	DblinkConnInfo *conninfo = palloc(sizeof(DblinkConnInfo));
+	DblinkOwnedOptions *owner = owned_options_make();
+
+	owner->options = PQconninfoParse(string, &owner->error);
+	Assert(owner->options == NULL || owner->error == NULL);
+
+	conninfo->string = string;
+	conninfo->from_server = from_server;
+	conninfo->options = owner->options;
+	conninfo->error = owner->error;
+	return conninfo;
+}
+
+/*
+ * Return how to connect to "source": to the foreign server of this name, of any
+ * wrapper, with the user mapping of the effective user; or if there is no such
+ * server, by "source" as a conninfo string.
+ *
+ * Throws 42704 if the user has no mapping for the server, then 42501 if they may
+ * not use it.  The result is valid as long as the current memory context and
+ * "source" are.
+ */
+const DblinkConnInfo *
+dbl_opt_conninfo(const char *source)
+{
+	char	   *name = pstrdup(source);
+	ForeignServer *server;
+	UserMapping *mapping;
+
+	truncate_identifier(name, strlen(name), false);
+	server = GetForeignServerByName(name, true);
+	if (server == NULL)
+		return conninfo_make(source, false);
+
+	mapping = GetUserMapping(GetUserId(), server->serverid);
+	if (object_aclcheck(ForeignServerRelationId, server->serverid,
+						GetUserId(), ACL_USAGE) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_SERVER,
+					   server->servername);
+	return conninfo_make(server_string(server, mapping), true);
+}
+
+/*
+ * Check whether an option is the one of ours that libpq does not know, in its
+ * place.  Throws 42601 if its value is no Boolean.
  */
 static bool
 is_passthrough_option(DefElem *def, Oid catalog)
@@ -344,68 +402,8 @@ is_passthrough_option(DefElem *def, Oid catalog)
 }
 
 /*
- * Write what makes libpq log in with the session's SCRAM keys, and in no other
- * way; nothing if it has none.  At most SCRAM_KEYS_SIZE bytes.  Gives the new
- * end.
- */
-static char *
-append_scram_keys(char *dest)
-{
-	DblinkScramKeys keys;
-
-	if (dbl_scram_keys(&keys))
-		dest += snprintf(dest, SCRAM_KEYS_SIZE, SCRAM_KEYS_FORMAT,
-						 keys.client, keys.server);
-	explicit_bzero(&keys, sizeof(keys));
-	return dest;
-}
-
-/*
- * The conninfo string for "source": that of the foreign server of this name,
- * of any wrapper, with the user mapping of the effective user; "source" itself
- * if there is no such server.
- *
- * Throws 42704 if the user has no mapping for the server, then 42501 if he
- * may not use it.  The string is wiped with the current memory context.
- */
-const char *
-dbl_opt_conninfo(const char *source)
-{
-	char	   *name = pstrdup(source);
-	ForeignServer *server;
-	UserMapping *mapping;
-	const PQconninfoOption *known;
-	WipedString *conninfo;
-	char	   *end;
-
-	truncate_identifier(name, strlen(name), false);
-	server = GetForeignServerByName(name, true);
-	if (server == NULL)
-		return source;
-
-	mapping = GetUserMapping(GetUserId(), server->serverid);
-	if (object_aclcheck(ForeignServerRelationId, server->serverid,
-						GetUserId(), ACL_USAGE) != ACLCHECK_OK)
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_SERVER,
-					   server->servername);
-
-	known = known_options();
-	conninfo = wiped_string_open(SCRAM_KEYS_SIZE +
-								 quoted_size(server->options) +
-								 quoted_size(mapping->options) + 1);
-	end = conninfo->data;
-
-	/* COMPAT: options that the server sets win over these. */
-	if (is_passthrough(server->options, mapping->options))
-		end = append_scram_keys(end);
-	end = append_options(end, known, server->options, ForeignServerRelationId);
-	append_options(end, known, mapping->options, UserMappingRelationId);
-	return conninfo->data;
-}
-
-/*
- * The hint about an option that is not legal in objects of "catalog"; NULL if
- * there is nothing to say.
+ * Return the hint about an option that is not legal in objects of "catalog"; NULL
+ * if there is none.
  */
 static const char *
 option_hint(const PQconninfoOption *known, const char *wrong, Oid catalog)
@@ -433,8 +431,8 @@ option_hint(const PQconninfoOption *known, const char *wrong, Oid catalog)
  * Called by CREATE and ALTER SERVER, USER MAPPING and so on with the options
  * that the object will have, and the catalog that holds such objects.
  *
- * Throws HV00J for the first option that is not legal there, 42601 for one
- * that has to be a Boolean and is not.
+ * Errors: HV00J for the first option that is not legal there, 42601 for one that
+ * has to be a Boolean and is not.
  */
 Datum
 dblink_fdw_validator(PG_FUNCTION_ARGS)

@@ -3,20 +3,20 @@
  * security.c
  *	  Who may connect as whom.
  *
- * The server connects with the rights of its own operating system user, from
- * its own address, and with its own password file and environment.  Whoever
- * may call dblink_connect() must not gain any of that.  So somebody who is
- * not a superuser has to prove his identity to the remote with a password that he
- * gave himself, and the remote has to have asked for it.  The credentials that
- * his client delegated by GSSAPI, or the SCRAM keys that it logged in with, serve
- * in place of a password.
+ * The server connects with the rights of its own operating system user, from its
+ * own address, and with its own password file and environment.  A user who may
+ * call dblink_connect() must not gain any of that.  So one who is not a superuser
+ * has to prove their identity to the remote with a password that they gave
+ * themselves, and the remote has to have asked for it.  Credentials that their
+ * client delegated by GSSAPI, or the SCRAM keys that it logged in with, serve in
+ * place of a password.
  *
- * "Superuser" always means the effective user: inside a SECURITY DEFINER
- * function its owner, after SET ROLE the role.  dblink_connect_u() needs
- * nothing here, it is SECURITY DEFINER.
+ * "Superuser" always means the effective user: inside a SECURITY DEFINER function
+ * its owner, after SET ROLE the role.  dblink_connect_u() needs nothing here,
+ * because it is SECURITY DEFINER.
  *
- * Nothing here opens or closes a connection.  A check that throws leaves it
- * to the transaction's end to clean up.
+ * Nothing here opens or closes a connection, or changes anything.  A check that
+ * throws leaves the connection to the transaction's end to clean up.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,16 +24,11 @@
 
 #include "dblink.h"
 
-static bool is_password_given(const char *conninfo);
-static bool is_scram_passed_through(const char *conninfo);
-static bool is_option_set(const PQconninfoOption *options, const char *keyword,
-						  const char *value);
-static bool is_option_allowed(const char *keyword);
-
 /*
- * Connection options that are safe in a connection made for somebody else,
- * where the server does not tell by itself.  An option that a newer libpq
- * knows and this list does not is refused: what it does is not known here.
+ * Connection options that are safe in a connection made on behalf of another
+ * user, for servers that have no list of their own.  An option that is known to a
+ * newer libpq and not to this list is refused, because we do not know what it
+ * does.
  */
 static const char *const allowed_options[] = {
 	"application_name", "channel_binding", "client_encoding",
@@ -52,65 +47,60 @@ static const char *const allowed_options[] = {
 };
 
 /*
- * Does the conninfo string hold a password?  One from the environment, a
+ * Check whether the conninfo string holds a password.  One from the environment, a
  * service or a password file is the server's and does not count, and a string
- * that does not parse carries none.
+ * that does not parse holds none.
  */
 static bool
-is_password_given(const char *conninfo)
+is_password_given(const DblinkConnInfo *conninfo)
 {
-	const char *error;
-	const char *password = dbl_opt_value(dbl_opt_parse(conninfo, &error),
-										 "password");
+	const char *password = dbl_opt_value(conninfo->options, "password");
 
 	return password != NULL && password[0] != '\0';
 }
 
 /*
- * Does the conninfo string lead to a login with the SCRAM keys of this very
- * session, and in no other way?  It is looked at as libpq will read it: what
- * comes later in the string may have replaced what we wrote.
+ * Check whether an option has this very value.
  */
 static bool
-is_scram_passed_through(const char *conninfo)
-{
-	DblinkScramKeys keys;
-	const PQconninfoOption *options;
-	const char *error;
-	bool		ours = false;
-
-	if (dbl_scram_keys(&keys))
-	{
-		options = dbl_opt_parse(conninfo, &error);
-		ours = is_option_set(options, "scram_client_key", keys.client) &&
-			is_option_set(options, "scram_server_key", keys.server) &&
-			is_option_set(options, "require_auth", "scram-sha-256");
-	}
-	explicit_bzero(&keys, sizeof(keys));
-	return ours;
-}
-
-/*
- * Has the option this very value?
- */
-static bool
-is_option_set(const PQconninfoOption *options, const char *keyword,
+is_option_set(const DblinkConnInfo *conninfo, const char *keyword,
 			  const char *value)
 {
-	const char *set = dbl_opt_value(options, keyword);
+	const char *set = dbl_opt_value(conninfo->options, keyword);
 
 	return set != NULL && strcmp(set, value) == 0;
 }
 
 /*
- * Throw 2F003 if the effective user has to prove who he is, and has nothing to
- * do it with.
+ * Check whether the conninfo string leads to a login with the SCRAM keys of this
+ * very session, and in no other way.
  *
- * This comes before any socket is opened: otherwise anybody could make the
- * server knock at addresses that only the server can reach.
+ * We look at the options as libpq has parsed them, and not at the user mapping,
+ * because a later option in the string may have replaced a key that we wrote.
+ */
+static bool
+is_scram_passed_through(const DblinkConnInfo *conninfo)
+{
+	DblinkScramKeys keys;
+	bool		ours = false;
+
+	if (dbl_scram_keys(&keys))
+		ours = is_option_set(conninfo, "scram_client_key", keys.client) &&
+			is_option_set(conninfo, "scram_server_key", keys.server) &&
+			is_option_set(conninfo, "require_auth", "scram-sha-256");
+	explicit_bzero(&keys, sizeof(keys));
+	return ours;
+}
+
+/*
+ * Throw 2F003 if the effective user has to prove their identity, and has given
+ * nothing to do it with.
+ *
+ * The caller must check this before any socket is opened, because any user could
+ * otherwise make the server knock at addresses that only the server can reach.
  */
 void
-dbl_sec_password_given_check(const char *conninfo)
+dbl_sec_password_given_check(const DblinkConnInfo *conninfo)
 {
 	if (superuser() || is_password_given(conninfo) ||
 		is_scram_passed_through(conninfo) || dbl_has_delegated_credentials())
@@ -123,16 +113,21 @@ dbl_sec_password_given_check(const char *conninfo)
 }
 
 /*
- * Throw 2F003 unless the remote let in the effective user for what he has given.
+ * Throw 2F003 unless the remote let in the effective user for what they have
+ * given.
  *
- * A remote that trusts this server, or knows it by its operating system user
- * or certificate, has let in the server and not the user.  Of several hosts
- * in the string, the one that was connected to in the end counts.  With
- * SCRAM keys, libpq has refused any remote that did not ask for them.
+ * A remote that trusts this server, or knows it by its operating system user or
+ * certificate, has let in the server and not the user.  Of several hosts in the
+ * string, the one that was connected to in the end counts.  With SCRAM keys there
+ * is nothing to check: libpq has refused any remote that did not ask for them.
  */
 void
-dbl_sec_password_used_check(DblinkConn *conn, const char *conninfo)
+dbl_sec_password_used_check(DblinkConn *conn, const DblinkConnInfo *conninfo)
 {
+	/* No connection is made with a string that does not parse. */
+	Assert(conninfo->options != NULL);
+	Assert(PQstatus(conn->pgconn) == CONNECTION_OK);
+
 	if (superuser() ||
 		(PQconnectionUsedPassword(conn->pgconn) && is_password_given(conninfo)) ||
 		is_scram_passed_through(conninfo) ||
@@ -147,8 +142,8 @@ dbl_sec_password_used_check(DblinkConn *conn, const char *conninfo)
 }
 
 /*
- * Is the option safe in a connection made for somebody else?  The server's
- * own list is asked first, a minor update may have changed it.
+ * Check whether an option is safe in a connection made on behalf of another user.
+ * The server's own list comes first, because a minor update may have changed it.
  */
 static bool
 is_option_allowed(const char *keyword)
@@ -167,25 +162,26 @@ is_option_allowed(const char *keyword)
 }
 
 /*
- * Throw 08001 if the conninfo string does not parse, 42501 if it sets an
- * option that is not allowed; the latter holds for superusers too.
+ * Throw 08001 if the conninfo string does not parse, 42501 if it sets an option
+ * that is not allowed; the latter holds for superusers, too.
+ *
+ * libpqsrv_check_proxy_conninfo() is the same check, but it exists in newer minor
+ * releases only, and it would parse the string once more.
  */
 void
-dbl_sec_options_check(const char *conninfo)
+dbl_sec_options_check(const DblinkConnInfo *conninfo)
 {
 	const PQconninfoOption *option;
-	const char *error;
 
-	option = dbl_opt_parse(conninfo, &error);
-	if (option == NULL && error == NULL)
+	if (conninfo->options == NULL && conninfo->error == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not establish connection"),
 				 errdetail("out of memory")));
-	if (option == NULL)
-		dbl_err_not_connected(error);
+	if (conninfo->options == NULL)
+		dbl_err_not_connected(conninfo->error);
 
-	for (; option->keyword != NULL; option++)
+	for (option = conninfo->options; option->keyword != NULL; option++)
 	{
 		if (option->val != NULL && !is_option_allowed(option->keyword))
 			ereport(ERROR,
