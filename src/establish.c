@@ -20,6 +20,7 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
 #include <netdb.h>
 
 #include "dblink.h"
@@ -328,14 +329,67 @@ connect_poll(DblinkConn *conn, long timeout)
 }
 
 /*
+ * Check whether a byte belongs to a word.  In other languages than English there
+ * need be no blank around a name, so what is not ASCII ends a word.
+ */
+static bool
+is_word_byte(char c)
+{
+	return !IS_HIGHBIT_SET(c) && (isalnum((unsigned char) c) || c == '_');
+}
+
+/*
+ * Check whether a message has a word, that is, not as a part of a longer one.
+ */
+static bool
+has_word(const char *message, const char *word)
+{
+	const char *at = message;
+
+	while ((at = strstr(at, word)) != NULL)
+	{
+		const char *end = at + strlen(word);
+
+		if ((at == message || !is_word_byte(at[-1])) && !is_word_byte(*end))
+			return true;
+		at = end;
+	}
+	return false;
+}
+
+/*
+ * Check whether a message names an encoding of databases other than ours.
+ */
+static bool
+names_other_encoding(const char *message)
+{
+	for (int encoding = 0; PG_VALID_BE_ENCODING(encoding); encoding++)
+	{
+		if (encoding != GetDatabaseEncoding() &&
+			has_word(message, pg_encoding_to_char(encoding)))
+			return true;
+	}
+	return false;
+}
+
+/*
  * Check whether the remote refused us because it cannot convert between its
- * encoding and ours.  Its message then names both, in every language; that is all
- * that libpq lets us know.  A wrong "true" costs another attempt.
+ * encoding and ours.
+ *
+ * libpq does not tell the SQLSTATE of a refusal, and its text can be in any
+ * language, but the names in it are not translated.  PostgreSQL says that the
+ * conversion between two encodings is not supported, or if it does not know ours
+ * at all, that the value of client_encoding is invalid.  Our encoding's name alone
+ * is not enough, because it can be part of a user's, and another attempt with a
+ * wrong password may lock them out.
  */
 static bool
 is_encoding_refused(PGconn *pgconn)
 {
-	return strstr(PQerrorMessage(pgconn), GetDatabaseEncodingName()) != NULL;
+	const char *message = PQerrorMessage(pgconn);
+
+	return has_word(message, GetDatabaseEncodingName()) &&
+		(has_word(message, "client_encoding") || names_other_encoding(message));
 }
 
 /*

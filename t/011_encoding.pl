@@ -6,6 +6,8 @@ use warnings;
 use Test::More;
 use PostgreSQL::Test::Utils;
 use DblinkTest;
+use DblinkFake;
+use DblinkWire;
 
 my $remote = make_server('remote', tree => stock_prefix());
 my $local = make_server('local');
@@ -71,6 +73,51 @@ foreach my $from (qw(utf8 latin1))
 		'remote utf8, local ascii: bytes as they are');
 	rows_are($s, "SELECT x = E'\\xe9' FROM dblink($to{latin1}, 'SELECT chr(233)') AS t(x text)", 't',
 		'remote latin1, local ascii: bytes as they are');
+	$s->quit;
+}
+
+# ---- a remote that refuses our encoding ------------------------------------------
+
+# A remote that lacks a conversion: refused once, and then connected to as it is.
+{
+	my $admin = session($remote);
+	no_error($admin, "CREATE DATABASE euc ENCODING 'EUC_JP' LOCALE 'C' TEMPLATE template0", 'database euc on remote');
+	$admin->quit;
+	my $s = local_session('latin1', 'UTF8');
+	my $euc = conninfo($remote, dbname => 'euc', application_name => 'encodings');
+	# should keep its own encoding
+	rows_are($s, 'SELECT x FROM dblink(' . lit($euc) . ", 'SHOW client_encoding') AS t(x text)", 'EUC_JP',
+		'remote euc, local latin1: the remote keeps its encoding');
+	# should fail: the user's choice is theirs
+	fails_with($s, 'SELECT x FROM dblink(' . lit("$euc client_encoding=LATIN1") . ", 'SELECT 1') AS t(x int)",
+		{ state => '08001', detail => qr/LATIN1 .* EUC_JP/ }, 'remote euc, client_encoding=LATIN1 in the string');
+	$s->quit;
+}
+
+# What a refusal says tells whether another attempt without the encoding is made:
+# two where it is about ours, and one where a name only has the encoding's in it.
+my %refusals = (
+	'conversion between UTF8 and EUC_JP is not supported' => 2,
+	'Konvertierung zwischen UTF8 und MULE_INTERNAL wird nicht unterst' . "\xc3\xbc" . 'tzt' => 2,
+	"UTF8\xe3\x81\xa8LATIN1\xe9\x96\x93\xe3\x81\xae\xe5\xa4\x89\xe6\x8f\x9b" => 2,
+	'invalid value for parameter "client_encoding": "UTF8"' => 2,
+	'role "svc_UTF8" does not exist' => 1,
+	'password authentication failed for user "svc_UTF8"' => 1,
+	'password authentication failed for user "UTF8"' => 1,
+	'password authentication failed for user "LATIN1_to_UTF8x"' => 1,
+	'database "UTF8" does not exist' => 1,
+	'no pg_hba.conf entry for host "127.0.0.1", user "client_encoding", database "x", no encryption' => 1);
+{
+	my $s = local_session('utf8', 'UTF8');
+	foreach my $text (sort keys %refusals)
+	{
+		my $fake = fake_server(sub { return { start => error_message({ S => 'FATAL', V => 'FATAL', C => '28000', M => $text }) } });
+		my $target = lit('host=127.0.0.1 dbname=x user=x password=x sslmode=disable gssencmode=disable port=' . $fake->port);
+		my $r = $s->run("SELECT dblink_connect('refused', $target)", SLOW);
+		like($r->{err}, qr/ERROR:  08001: could not establish connection/, "refused: $text");
+		is($fake->next_scene(0), $refusals{$text}, 'after as many attempts as it takes');
+		$fake->stop;
+	}
 	$s->quit;
 }
 
