@@ -1,11 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * compat.h
- *	  What differs between PostgreSQL majors and between libpq versions.
+ *	  Differences between PostgreSQL majors and between libpq versions.
  *
- * The newest API is the language of the code; older majors are made to look
- * like it here.  No other file tests PG_VERSION_NUM or a libpq feature macro,
- * and no other file includes a header of libpq.
+ * The code is written for the newest API, and older majors are made to look like
+ * it here.  No other file tests PG_VERSION_NUM or a libpq feature macro.  No other
+ * file includes a header of libpq either, because PostgreSQL 19 redefines some of
+ * its names by macros.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,8 +25,9 @@
 #include "utils/wait_event.h"
 
 /*
- * Only what is marked with PGDLLEXPORT leaves the library, which is built
- * with -fvisibility=hidden.  Before PostgreSQL 16 the macro is empty.
+ * The library is built with -fvisibility=hidden, so that it exports only the
+ * symbols that are marked with PGDLLEXPORT.  Before PostgreSQL 16 the macro is
+ * empty.
  */
 #if PG_VERSION_NUM < 160000
 #undef PGDLLEXPORT
@@ -33,24 +35,24 @@
 #endif
 
 /*
- * Newer minor releases export the list of connection options that are safe
- * in a connection made on behalf of somebody else.  A reference that may stay
- * unresolved: the library must load where the function is missing.
+ * Newer minor releases export the list of connection options that are safe in a
+ * connection made on behalf of another user.  The reference is weak, because the
+ * library must load where the function is missing.
  */
 extern bool libpqsrv_is_valid_proxy_option(const char *keyword)
 			__attribute__((weak));
 
-/* A library says its name and version since 18: pg_get_loaded_modules(). */
+/* Since 18 a library has a name and a version, see pg_get_loaded_modules(). */
 #ifndef PG_MODULE_MAGIC_EXT
 #define PG_MODULE_MAGIC_EXT(...)	PG_MODULE_MAGIC
 #endif
 
-/* Said before a declaration since 18. */
+/* Since 18 a macro that stands before a declaration. */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn __attribute__((noreturn))
 #endif
 
-/* EXPLAIN's state, and what prints with it. */
+/* EXPLAIN's state, and the functions that print with it. */
 #if PG_VERSION_NUM >= 180000
 #include "commands/explain_format.h"
 #include "commands/explain_state.h"
@@ -58,12 +60,15 @@ extern bool libpqsrv_is_valid_proxy_option(const char *keyword)
 #include "commands/explain.h"
 #endif
 
-/* A tuple descriptor made by hand is to be finished since 19. */
+/* Since 19 a tuple descriptor made by hand must be finalized. */
 #if PG_VERSION_NUM < 190000
 #define TupleDescFinalize(tupdesc)	((void) 0)
 #endif
 
-/* Is a backslash in '' an ordinary character to the parser?  Always since 19. */
+/*
+ * Check whether a backslash in '' is an ordinary character to the parser.  Since
+ * 19 it always is.
+ */
 static inline bool
 dbl_has_standard_strings(void)
 {
@@ -75,8 +80,8 @@ dbl_has_standard_strings(void)
 }
 
 /*
- * From which level on the server logs what this process says: each kind of
- * process has its own level since 19.
+ * Return a reference to the level from which on the server logs the messages of
+ * this process.  Since 19 each kind of process has its own.
  */
 static inline int *
 dbl_log_level_ref(void)
@@ -88,7 +93,7 @@ dbl_log_level_ref(void)
 #endif
 }
 
-/* What a session that waits here is seen to wait for. */
+/* The reasons to wait that pg_stat_activity shows. */
 typedef enum DblinkWait
 {
 	DBLINK_WAIT_CONNECT,		/* establishing a connection by name */
@@ -97,8 +102,8 @@ typedef enum DblinkWait
 } DblinkWait;
 
 /*
- * The number of a wait event.  Extensions can name theirs since 17, but not yet
- * while a library is preloaded: so that is done at the first wait.
+ * Return the number of a wait event.  Since 17 extensions can name theirs, but not
+ * while a library is preloaded, so we do that at the first wait.
  */
 static inline uint32
 dbl_wait_event(DblinkWait wait)
@@ -118,14 +123,14 @@ dbl_wait_event(DblinkWait wait)
 }
 
 /*
- * COMPAT: is a new connection's name looked at before its connection string?
- * So it is since 16.
+ * COMPAT: since 16 a new connection's name is checked before its connection
+ * string.
  */
 #define DBLINK_NAME_FIRST	(PG_VERSION_NUM >= 160000)
 
 /*
- * COMPAT: is a connect_timeout that is no number an error?  Since 16 it is
- * as none.
+ * COMPAT: since 16 a connect_timeout that is no number means no limit; before, it
+ * is an error.
  */
 #define DBLINK_STRICT_TIMEOUT	(PG_VERSION_NUM < 160000)
 
@@ -138,7 +143,7 @@ dbl_wait_event(DblinkWait wait)
 	"Raise the server's max_files_per_process and/or \"ulimit -n\" limits."
 #endif
 
-/* What somebody who is not a superuser is told: he has to prove who he is. */
+/* A user who is not a superuser has to prove their identity. */
 #if PG_VERSION_NUM >= 160000
 #define DBLINK_PASSWORD_MSG \
 	"password or GSSAPI delegated credentials required"
@@ -167,8 +172,9 @@ dbl_wait_event(DblinkWait wait)
 #endif
 
 /*
- * Since 16 a client that logged in with GSSAPI can delegate its credentials;
- * libpq uses them then.  A background worker has no client: no MyProcPort.
+ * Since 16 a client that logged in with GSSAPI can delegate its credentials, and
+ * libpq uses them then.  A background worker has no client, so that MyProcPort is
+ * NULL.
  */
 #if PG_VERSION_NUM >= 160000 && defined(ENABLE_GSS)
 struct Port;
@@ -184,7 +190,8 @@ extern bool be_gssapi_get_delegation(struct Port *port);
 
 /*
  * Since 18 the keys that a client logged in with by SCRAM can be used to log in
- * where its role has the same secret.  As libpq takes them: in base64.
+ * where its role has the same secret.  They are in base64 here, as libpq takes
+ * them.
  */
 #define DBLINK_SCRAM_PASSTHROUGH	(PG_VERSION_NUM >= 180000)
 
@@ -195,7 +202,7 @@ typedef struct DblinkScramKeys
 } DblinkScramKeys;
 
 #if PG_VERSION_NUM >= 180000
-/* What struct Port looks like does not depend on Kerberos' header files. */
+/* The layout of struct Port does not depend on Kerberos' header files. */
 #ifdef ENABLE_GSS
 #undef ENABLE_GSS
 #include "libpq/libpq-be.h"
@@ -205,7 +212,7 @@ typedef struct DblinkScramKeys
 #endif
 #include "common/base64.h"
 
-/* The session's keys.  False if it has none.  The caller wipes them. */
+/* Get the session's keys.  Returns false if it has none.  The caller wipes them. */
 static inline bool
 dbl_scram_keys(DblinkScramKeys *keys)
 {
@@ -229,8 +236,8 @@ dbl_scram_keys(DblinkScramKeys *keys)
 #endif
 
 /*
- * What the validator hints at when an option is not legal: since 16 at the one
- * that was probably meant, if there is one; before, at all that are legal.
+ * The validator's hint when an option is not legal: since 16 the option that was
+ * probably meant, if there is one; before, all that are legal.
  */
 #if PG_VERSION_NUM >= 160000
 #include "utils/varlena.h"
@@ -240,7 +247,7 @@ typedef ClosestMatchState DblinkOptionHint;
 #define dbl_hint_begin(hint, wrong)		initClosestMatch(hint, wrong, 4)
 #define dbl_hint_add(hint, option)		updateClosestMatch(hint, option)
 
-/* The text, palloc'd; NULL if there is nothing to say. */
+/* Return the text of the hint, palloc'd; NULL if there is none. */
 static inline const char *
 dbl_hint_text(DblinkOptionHint *hint)
 {
@@ -264,7 +271,7 @@ dbl_hint_text(DblinkOptionHint *hint)
 }
 #endif
 
-/* One function checks privileges on all kinds of objects since 16. */
+/* Since 16 one function checks privileges on objects of all kinds. */
 #if PG_VERSION_NUM < 160000
 #include "catalog/pg_proc.h"
 #include "utils/acl.h"
@@ -278,12 +285,12 @@ object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
 }
 #endif
 
-/* libpq 17 makes cancel requests without blocking, else a thread has to. */
+/* libpq 17 makes cancel requests without blocking; before, a thread has to. */
 #ifdef LIBPQ_HAS_ASYNC_CANCEL
 #define DBLINK_ASYNC_CANCEL
 #endif
 
-/* libpq 17 hands out rows in chunks; before, one row is the chunk. */
+/* libpq 17 returns rows in chunks; before, each row is a chunk. */
 #ifdef LIBPQ_HAS_CHUNK_MODE
 #define dbl_set_chunked_rows(pgconn, rows)	PQsetChunkedRowsMode(pgconn, rows)
 #define DBLINK_PARTIAL_ROWS	PGRES_SINGLE_TUPLE: case PGRES_TUPLES_CHUNK

@@ -1,19 +1,19 @@
 /*-------------------------------------------------------------------------
  *
  * error.c
- *	  Remote errors become local errors, and messages that files share.
+ *	  Remote errors as local errors, and messages that several files use.
  *
- * A remote error is first copied into a DblinkError, so that the PGresult it
- * came in need not live any longer, and then reported: as an ERROR, or as a
- * NOTICE where the caller of an SQL function asked for that.  The context
- * line that names the connection is made in one place, here.
+ * A remote error is first copied into a DblinkError, so that its PGresult need not
+ * live any longer, and then reported: as an ERROR, or as a NOTICE where the caller
+ * of an SQL function asked for that.  The context line that names the connection
+ * is made in one place, here.
  *
- * Everything that libpq hands out may have been sent by the remote, and a
- * remote may be broken or hostile: no byte of it reaches the local log or
- * client before dbl_err_clean() has seen it.
+ * Every string that libpq returns may have been sent by the remote, and a remote
+ * may be broken or hostile.  So none reaches the local log or client without
+ * passing through dbl_err_clean().
  *
- * Our own messages never contain a conninfo string or the value of an option;
- * what libpq says of a bad one may quote a part of it.
+ * Our own messages never contain a conninfo string or the value of an option.
+ * libpq's message about a bad string may quote a part of it.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,8 +24,8 @@
 #include "mb/pg_wchar.h"
 
 /*
- * Copy "raw", with every byte that is not valid in the database encoding
- * replaced by a question mark.  NULL stays NULL.
+ * Return a copy of "raw" in which every byte that is not valid in the database
+ * encoding is replaced by a question mark; NULL for NULL.
  */
 const char *
 dbl_err_clean(const char *raw)
@@ -60,7 +60,7 @@ dbl_err_clean(const char *raw)
 }
 
 /*
- * libpq's last message on the connection, without its newline; an empty
+ * Return libpq's last message on the connection, without its newline; an empty
  * string if there is none.
  */
 const char *
@@ -70,8 +70,8 @@ dbl_err_message(DblinkConn *conn)
 }
 
 /*
- * Why a command did not come to what it should: libpq's last message or, where
- * the remote gave an answer that is no error, what kind of answer that is.
+ * Return the reason why a command did not succeed: libpq's last message or, if the
+ * remote sent an answer that is no error, the kind of that answer.
  */
 const char *
 dbl_err_reason(DblinkConn *conn)
@@ -85,8 +85,8 @@ dbl_err_reason(DblinkConn *conn)
 }
 
 /*
- * Copy what went wrong on the connection: from its current result, or from
- * the connection itself where there is no result.
+ * Fill in the error of a connection: from its current result, or from the
+ * connection itself if there is no result.
  */
 void
 dbl_err_fill(DblinkError *error, DblinkConn *conn)
@@ -94,6 +94,7 @@ dbl_err_fill(DblinkError *error, DblinkConn *conn)
 	const char *sqlstate = PQresultErrorField(conn->res, PG_DIAG_SQLSTATE);
 	const char *primary = PQresultErrorField(conn->res, PG_DIAG_MESSAGE_PRIMARY);
 
+	/* A hostile server can send a SQLSTATE of any length. */
 	if (sqlstate != NULL && strlen(sqlstate) == 5)
 		error->sqlstate = MAKE_SQLSTATE(sqlstate[0], sqlstate[1], sqlstate[2],
 										sqlstate[3], sqlstate[4]);
@@ -114,12 +115,14 @@ dbl_err_fill(DblinkError *error, DblinkConn *conn)
 /*
  * Report a remote error, at the level of an ERROR, WARNING or NOTICE.
  *
- * "action" says what was being done, as in "while executing query".
+ * "action" is for the context, as in "while executing query".
  */
 void
 dbl_err_report(const DblinkError *error, int elevel, const char *action)
 {
 	StringInfoData context;
+
+	Assert(error->primary != NULL && error->where != NULL);
 
 	initStringInfo(&context);
 	if (error->context != NULL && error->context[0] != '\0')
@@ -135,8 +138,8 @@ dbl_err_report(const DblinkError *error, int elevel, const char *action)
 }
 
 /*
- * Report what went wrong on the connection just now: throws it if fail_on_error,
- * else gives a NOTICE.
+ * Report the error of a connection right away: throws it if fail_on_error, else
+ * raises a NOTICE.
  */
 void
 dbl_err_report_now(DblinkConn *conn, bool fail_on_error, const char *action)
@@ -148,7 +151,7 @@ dbl_err_report_now(DblinkConn *conn, bool fail_on_error, const char *action)
 }
 
 /*
- * Throw 08001: no connection could be made, for the reason in "detail".
+ * Throw 08001: no connection could be established, for the reason in "detail".
  */
 void
 dbl_err_not_connected(const char *detail)
@@ -171,8 +174,8 @@ dbl_err_no_cursor(const char *cursor)
 }
 
 /*
- * Throw 0A000: the remote began to copy.  Copying needs somebody at this end
- * who reads or writes its data, and no function of dblink does.
+ * Throw 0A000: the remote has begun to copy.  No function of dblink could read or
+ * write the data.
  */
 void
 dbl_err_copy_refused(void)
@@ -184,8 +187,8 @@ dbl_err_copy_refused(void)
 }
 
 /*
- * Throw 55006: a call came for a connection whose rows are being converted,
- * from within an input function or a domain's check.
+ * Throw 55006: an input function or a domain's check that converts a row of a
+ * connection has called for the same connection.
  */
 void
 dbl_err_in_use(DblinkConn *conn)
@@ -200,7 +203,7 @@ dbl_err_in_use(DblinkConn *conn)
 }
 
 /*
- * Throw 08001: there is no file descriptor left for a connection.
+ * Throw 08001: the session has no file descriptor for another connection.
  */
 void
 dbl_err_too_many_files(void)
@@ -213,8 +216,8 @@ dbl_err_too_many_files(void)
 }
 
 /*
- * Warn that a connection is gone, because the remote did not come to an end
- * with what it was doing when the call failed.
+ * Warn that a connection was closed, because the remote statement did not end in
+ * time when the call failed.
  */
 void
 dbl_err_closed(DblinkConn *conn)
@@ -228,8 +231,8 @@ dbl_err_closed(DblinkConn *conn)
 }
 
 /*
- * Warn that a transaction block of the user's on the remote has come to nothing,
- * because a statement in it had to be cancelled.
+ * Warn that the user's transaction block on the remote was aborted, because a
+ * statement in it had to be cancelled.
  */
 void
 dbl_err_remote_xact_aborted(DblinkConn *conn)
