@@ -362,8 +362,9 @@ logged(qr/archive recovery complete/);
 my $source = __FILE__ =~ s{[^/]*$}{name_fake.c}r;
 is(system("cc -O1 -fPIC -shared -o '$dir/name_fake.so' '$source' >'$dir/cc.out' 2>&1"), 0, 'the preload compiles')
   or diag slurp_file("$dir/cc.out");
-my ($silent, $silent_too, $counted) = map { silent_listener($_) } qw(127.0.0.1 127.0.0.2 127.0.0.1);
-my ($d, $e, $f) = map { $_->port } $silent, $silent_too, $counted;
+my ($silent, $silent_too) = map { silent_listener($_) } qw(127.0.0.1 127.0.0.2);
+my ($silent_once, $silent_first) = map { silent_listener('127.0.0.1') } 1, 2;
+my ($d, $e, $f, $g) = map { $_->port } $silent, $silent_too, $silent_once, $silent_first;
 begin_with({
 	PGPASSFILE => '/nonexistent',
 	LD_PRELOAD => join(' ', grep { $_ } module_env()->{LD_PRELOAD}, "$dir/name_fake.so"),
@@ -385,7 +386,9 @@ my @late = (
 	[ 'but not one that has failed before', "host=no.test port=$b", qr/\(127\.0\.0\.3\), port $b failed: .*\n.*\n.*\(127\.0\.0\.2\), port $b failed: timeout expired \| $/ ],
 	[ 'a primary is taken for want of a standby', "host=127.0.0.1,127.0.0.1 port=$b,$d target_session_attrs=prefer-standby", $b ],
 	[ 'empty elements stand for defaults', "host=late.test,,works.test hostaddr=,127.0.0.1, port=,$d,", $b ],
-	[ 'an address is preferred to a name that has failed before', "host=gone.test,gone.test,works.test hostaddr=,127.0.0.1, port=$f,$f,$b", $b ],
+	# an entry without an address that has failed, and one of the same name and port with one
+	[ 'the entry that timed out is not tried again', "host=gone.test,gone.test,works.test hostaddr=,127.0.0.1, port=$f,$f,$b", $b ],
+	[ 'nor if it stands before the one without', "host=gone.test,gone.test,works.test hostaddr=127.0.0.1,, port=$g,$g,$b", $b ],
 	[ 'but no host is missed that stands between the two', "host=late.test,works.test,late.test hostaddr=,,127.0.0.1 port=$d,$b,$d", $b ],
 	[ 'an empty port at the end is the default', "host=127.0.0.1,works.test port=$d,", $b ],
 	[ 'an empty host there, too', "host=127.0.0.1, port=$d,$c", qr/port $d failed: timeout expired\nconnection to server on socket ".*\.$c" failed: / ]);
@@ -408,8 +411,9 @@ foreach my $case (@late)
 	$_->quit foreach values %$of;
 }
 
-# should be one attempt of each side: what has timed out is not tried again
-is($counted->count, scalar @sides, 'an address with and without its name before it is tried once');
+# should be one attempt for each side
+is($silent_once->count, scalar @sides, 'an entry that stands after one without an address was tried once');
+is($silent_first->count, scalar @sides, 'an entry that stands before one without an address was tried once');
 
 # The order of the hosts is random: until the silent one is the first.
 SKIP:
