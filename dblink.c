@@ -23,8 +23,6 @@
  */
 #include "postgres.h"
 
-#include <limits.h>
-
 #include "dblink.h"
 
 #include "catalog/pg_type.h"
@@ -66,86 +64,13 @@ typedef struct DblinkArgs
 	bool		fail_on_error;	/* true unless given */
 } DblinkArgs;
 
-/* Settings; see the README. */
-int			dbl_streaming = DBLINK_STREAMING_ON;
-int			dbl_stream_hold_time = 10000;
-int			dbl_on_early_end = DBLINK_EARLY_END_DRAIN;
-int			dbl_result_format = DBLINK_FORMAT_TEXT;
-int			dbl_keep_connections = 0;
-
-/* What dblink.version shows. */
-static char *version = NULL;
-
-static const struct config_enum_entry streaming_options[] = {
-	{"off", DBLINK_STREAMING_OFF, false},
-	{"on", DBLINK_STREAMING_ON, false},
-	{"always", DBLINK_STREAMING_ALWAYS, false},
-	{NULL, 0, false}
+/* The functions that a streaming scan can take the place of. */
+static const DblinkScannable scannable_functions[] = {
+	{DBLINK_SCAN_RECORD, "dblink_record", dblink_record, 1, {TEXTOID}, false},
+	{DBLINK_SCAN_FETCH, "dblink_fetch", dblink_fetch, 2, {TEXTOID, INT4OID}, false},
+	{DBLINK_SCAN_GET_RESULT, "dblink_get_result", dblink_get_result, 0, {0}, true},
+	{DBLINK_SCAN_NONE}
 };
-
-static const struct config_enum_entry early_end_options[] = {
-	{"drain", DBLINK_EARLY_END_DRAIN, false},
-	{"cancel", DBLINK_EARLY_END_CANCEL, false},
-	{NULL, 0, false}
-};
-
-static const struct config_enum_entry format_options[] = {
-	{"text", DBLINK_FORMAT_TEXT, false},
-	{"binary", DBLINK_FORMAT_BINARY, false},
-	{NULL, 0, false}
-};
-
-static void define_settings(void);
-static void split_args(FunctionCallInfo fcinfo, int nfixed, DblinkArgs *args);
-static const char *text_arg(FunctionCallInfo fcinfo, int n);
-static void begin_transaction(DblinkConn *conn);
-static void commit_transaction(DblinkConn *conn);
-static bool run_command(DblinkConn *conn, const char *sql, bool fail_on_error,
-						const char *action);
-
-/*
- * Define the settings.  dblink.version is not to be set: stock lacks it, so it
- * tells which dblink this is.
- */
-static void
-define_settings(void)
-{
-	DefineCustomStringVariable("dblink.version",
-							   "Shows the version of this dblink.",
-							   NULL,
-							   &version, DBLINK_VERSION,
-							   PGC_INTERNAL,
-							   GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE,
-							   NULL, NULL, NULL);
-	DefineCustomEnumVariable("dblink.streaming",
-							 "Lets rows of remote queries flow into the plan as they come.",
-							 "\"on\" does so unless a connection leads back to this server, "
-							 "\"always\" even then.",
-							 &dbl_streaming, DBLINK_STREAMING_ON, streaming_options,
-							 PGC_USERSET, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable("dblink.stream_hold_time",
-							"Time that a plan may spend between rows before the rest is read ahead.",
-							"-1 means no limit.",
-							&dbl_stream_hold_time, 10000, -1, INT_MAX,
-							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
-	DefineCustomEnumVariable("dblink.on_early_end",
-							 "What becomes of a remote query of which not all rows are wanted.",
-							 NULL,
-							 &dbl_on_early_end, DBLINK_EARLY_END_DRAIN, early_end_options,
-							 PGC_USERSET, 0, NULL, NULL, NULL);
-	DefineCustomEnumVariable("dblink.result_format",
-							 "Format in which rows of remote queries are asked for.",
-							 "\"binary\" is used where it is safe, else text.",
-							 &dbl_result_format, DBLINK_FORMAT_TEXT, format_options,
-							 PGC_USERSET, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable("dblink.keep_connections",
-							"Number of connections by conninfo string or server name that are kept for later calls.",
-							NULL,
-							&dbl_keep_connections, 0, 0, 100,
-							PGC_USERSET, 0, NULL, NULL, NULL);
-	dbl_count_init();
-	MarkGUCPrefixReserved("dblink");
-}
 
 /*
  * Called when the library is loaded.
@@ -153,11 +78,13 @@ define_settings(void)
 void
 _PG_init(void)
 {
-	define_settings();
-	dbl_conn_init();
+	dbl_settings_init(DBLINK_VERSION, dbl_kept_trim);
+	dbl_reg_init();
 	dbl_kept_init();
-	dbl_scan_init();
-	dbl_plan_init();
+	dbl_session_init();
+	dbl_run_init();
+	dbl_scan_init(scannable_functions);
+	dbl_plan_init(scannable_functions);
 }
 
 /*
@@ -179,30 +106,25 @@ text_arg(FunctionCallInfo fcinfo, int n)
 }
 
 /*
- * Split the arguments of a function that has nfixed of its own, between an
- * optional connection name and an optional fail_on_error.  If there is one more
- * than nfixed, the type of the last one tells which of the two it is.
+ * Split the arguments of a function that has nfixed of its own.  Throws what
+ * text_arg() throws, for the name and for fail_on_error.
  */
 static void
 split_args(FunctionCallInfo fcinfo, int nfixed, DblinkArgs *args)
 {
 	int			nargs = PG_NARGS();
-	bool		named = nargs == nfixed + 2;
-	bool		flagged = named;
+	DblinkArgMap map;
 
-	if (nargs == nfixed + 1)
-	{
-		flagged = get_fn_expr_argtype(fcinfo->flinfo, nargs - 1) == BOOLOID;
-		named = !flagged;
-	}
-	else if (nargs != nfixed && !named)
+	if (!dbl_args_map(nargs,
+					  get_fn_expr_argtype(fcinfo->flinfo, nargs - 1) == BOOLOID,
+					  nfixed, &map))
 		elog(ERROR, "wrong number of arguments");
 
-	args->name = named ? text_arg(fcinfo, 0) : NULL;
-	args->first = named ? 1 : 0;
-	if (flagged)
-		dbl_arg_check(fcinfo, nargs - 1);
-	args->fail_on_error = !flagged || PG_GETARG_BOOL(nargs - 1);
+	args->name = map.name >= 0 ? text_arg(fcinfo, map.name) : NULL;
+	args->first = map.first;
+	if (map.flag >= 0)
+		dbl_arg_check(fcinfo, map.flag);
+	args->fail_on_error = map.flag < 0 || PG_GETARG_BOOL(map.flag);
 }
 
 /*
@@ -224,7 +146,7 @@ dblink_connect(PG_FUNCTION_ARGS)
 	DblinkArgs	args;
 
 	split_args(fcinfo, 1, &args);
-	dbl_conn_open(args.name, text_arg(fcinfo, args.first));
+	dbl_session_open(args.name, text_arg(fcinfo, args.first));
 	PG_RETURN_TEXT_P(cstring_to_text("OK"));
 }
 
@@ -239,7 +161,7 @@ dblink_disconnect(PG_FUNCTION_ARGS)
 	DblinkArgs	args;
 
 	split_args(fcinfo, 0, &args);
-	dbl_conn_close(dbl_conn_get(args.name));
+	dbl_reg_close(dbl_session_get(args.name));
 	PG_RETURN_TEXT_P(cstring_to_text("OK"));
 }
 
@@ -252,7 +174,7 @@ Datum
 dblink_get_connections(PG_FUNCTION_ARGS)
 {
 	bool		isnull;
-	Datum		names = dbl_conn_names(&isnull);
+	Datum		names = dbl_reg_names(&isnull);
 
 	if (isnull)
 		PG_RETURN_NULL();
@@ -267,7 +189,7 @@ dblink_get_connections(PG_FUNCTION_ARGS)
 Datum
 dblink_error_message(PG_FUNCTION_ARGS)
 {
-	DblinkConn *conn = dbl_conn_get(text_arg(fcinfo, 0));
+	DblinkConn *conn = dbl_session_get(text_arg(fcinfo, 0));
 	const char *message = dbl_err_message(conn);
 
 	PG_RETURN_TEXT_P(cstring_to_text(message[0] != '\0' ? message : "OK"));
@@ -289,17 +211,19 @@ dblink_record(PG_FUNCTION_ARGS)
 {
 	DblinkArgs	args;
 	DblinkQuery query = {.action = "while executing query"};
+	const char *sql;
 
-	dbl_conn_read_ahead_all();
+	dbl_stream_yield_all();
 	dbl_res_begin(fcinfo);
 	split_args(fcinfo, 1, &args);
 	query.fail_on_error = args.fail_on_error;
-	query.conn = dbl_conn_get_or_open(args.name);
+	query.conn = dbl_session_get_or_open(args.name);
+	sql = text_arg(fcinfo, args.first);
+	dbl_kept_yield_to(sql);
 
-	if (dbl_res_send(&query, text_arg(fcinfo, args.first),
-					 dbl_res_expected(fcinfo)))
+	if (dbl_res_send(&query, sql, dbl_res_expected(fcinfo)))
 		dbl_res_materialize(fcinfo, &query);
-	dbl_conn_release(query.conn);
+	dbl_kept_release(query.conn);
 	return (Datum) 0;
 }
 
@@ -316,13 +240,16 @@ dblink_exec(PG_FUNCTION_ARGS)
 {
 	DblinkArgs	args;
 	DblinkConn *conn;
+	const char *sql;
 	PGresult   *res;
 	text	   *status;
 
-	dbl_conn_read_ahead_all();
+	dbl_stream_yield_all();
 	split_args(fcinfo, 1, &args);
-	conn = dbl_conn_get_or_open(args.name);
-	res = dbl_remote_exec(conn, text_arg(fcinfo, args.first));
+	conn = dbl_session_get_or_open(args.name);
+	sql = text_arg(fcinfo, args.first);
+	dbl_kept_yield_to(sql);
+	res = dbl_ex_run(conn, sql);
 
 	switch (PQresultStatus(res))
 	{
@@ -340,7 +267,7 @@ dblink_exec(PG_FUNCTION_ARGS)
 			status = cstring_to_text("ERROR");
 			break;
 	}
-	dbl_conn_release(conn);
+	dbl_kept_release(conn);
 	PG_RETURN_TEXT_P(status);
 }
 
@@ -355,12 +282,12 @@ begin_transaction(DblinkConn *conn)
 {
 	if (PQtransactionStatus(conn->pgconn) != PQTRANS_IDLE)
 		return;
-	if (PQresultStatus(dbl_remote_exec(conn, "BEGIN")) != PGRES_COMMAND_OK)
+	if (PQresultStatus(dbl_ex_run(conn, "BEGIN")) != PGRES_COMMAND_OK)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg_internal("begin error: %s", dbl_err_reason(conn))));
-	conn->own_xact = true;
-	conn->open_cursors = 0;
+	conn->cursors.own_xact = true;
+	conn->cursors.count = 0;
 }
 
 /*
@@ -370,24 +297,24 @@ begin_transaction(DblinkConn *conn)
 static void
 commit_transaction(DblinkConn *conn)
 {
-	if (!conn->own_xact || --conn->open_cursors > 0)
+	if (!conn->cursors.own_xact || --conn->cursors.count > 0)
 		return;
-	conn->own_xact = false;
-	if (PQresultStatus(dbl_remote_exec(conn, "COMMIT")) != PGRES_COMMAND_OK)
+	conn->cursors.own_xact = false;
+	if (PQresultStatus(dbl_ex_run(conn, "COMMIT")) != PGRES_COMMAND_OK)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg_internal("commit error: %s", dbl_err_reason(conn))));
 }
 
 /*
- * Run a command of ours.  Gives whether it succeeded; throws the remote's error
+ * Run a command of ours.  Returns whether it succeeded; throws the remote's error
  * if fail_on_error.
  */
 static bool
 run_command(DblinkConn *conn, const char *sql, bool fail_on_error,
 			const char *action)
 {
-	if (PQresultStatus(dbl_remote_exec(conn, sql)) == PGRES_COMMAND_OK)
+	if (PQresultStatus(dbl_ex_run(conn, sql)) == PGRES_COMMAND_OK)
 		return true;
 	dbl_err_report_now(conn, fail_on_error, action);
 	return false;
@@ -409,14 +336,14 @@ dblink_open(PG_FUNCTION_ARGS)
 	const char *sql;
 	bool		ok;
 
-	dbl_conn_read_ahead_all();
+	dbl_stream_yield_all();
 	split_args(fcinfo, 2, &args);
 	cursor = text_arg(fcinfo, args.first);
 	sql = text_arg(fcinfo, args.first + 1);
-	conn = dbl_conn_get(args.name);
+	conn = dbl_session_get(args.name);
 
 	begin_transaction(conn);
-	conn->open_cursors++;		/* COMPAT: even if the cursor is not opened */
+	conn->cursors.count++;		/* COMPAT: even if the cursor is not opened */
 	ok = run_command(conn, psprintf("DECLARE %s CURSOR FOR %s", cursor, sql),
 					 args.fail_on_error,
 					 psprintf("while opening cursor \"%s\"", cursor));
@@ -437,10 +364,10 @@ dblink_close(PG_FUNCTION_ARGS)
 	DblinkConn *conn;
 	const char *cursor;
 
-	dbl_conn_read_ahead_all();
+	dbl_stream_yield_all();
 	split_args(fcinfo, 1, &args);
 	cursor = text_arg(fcinfo, args.first);
-	conn = dbl_conn_get(args.name);
+	conn = dbl_session_get(args.name);
 
 	if (!run_command(conn, psprintf("CLOSE %s", cursor), args.fail_on_error,
 					 psprintf("while closing cursor \"%s\"", cursor)))
@@ -464,18 +391,18 @@ dblink_fetch(PG_FUNCTION_ARGS)
 	DblinkQuery query;
 	const char *sql;
 
-	dbl_conn_read_ahead_all();
+	dbl_stream_yield_all();
 	dbl_res_begin(fcinfo);
 	split_args(fcinfo, 2, &args);
 	query.fail_on_error = args.fail_on_error;
 	query.cursor = text_arg(fcinfo, args.first);
 	query.action = psprintf("while fetching from cursor \"%s\"", query.cursor);
-	query.conn = dbl_conn_get(args.name);
+	query.conn = dbl_session_get(args.name);
 
 	dbl_arg_check(fcinfo, args.first + 1);
 	sql = psprintf("FETCH %d FROM %s", PG_GETARG_INT32(args.first + 1),
 				   query.cursor);
-	if (dbl_remote_send(query.conn, sql))
+	if (dbl_ex_send(query.conn, sql))
 		dbl_res_materialize(fcinfo, &query);
 	else
 		dbl_err_report_now(query.conn, query.fail_on_error, query.action);
@@ -491,11 +418,12 @@ dblink_fetch(PG_FUNCTION_ARGS)
 Datum
 dblink_send_query(PG_FUNCTION_ARGS)
 {
-	DblinkConn *conn = dbl_conn_get(text_arg(fcinfo, 0));
+	DblinkConn *conn = dbl_session_get(text_arg(fcinfo, 0));
 	const char *sql = text_arg(fcinfo, 1);
 
-	dbl_conn_read_ahead_all();
-	if (!dbl_remote_send(conn, sql))
+	dbl_stream_yield_all();
+	dbl_kept_yield_to(sql);
+	if (!dbl_ex_send(conn, sql))
 	{
 		ereport(NOTICE,
 				(errcode(ERRCODE_SUCCESSFUL_COMPLETION),
@@ -503,8 +431,8 @@ dblink_send_query(PG_FUNCTION_ARGS)
 								 dbl_err_message(conn))));
 		PG_RETURN_INT32(0);
 	}
-	conn->only_reads = dbl_sql_only_reads(sql);
-	dbl_remote_leave(conn);
+	conn->async.sql = dbl_sql_traits(sql);
+	dbl_ex_leave(conn);
 	PG_RETURN_INT32(1);
 }
 
@@ -517,12 +445,12 @@ dblink_send_query(PG_FUNCTION_ARGS)
 Datum
 dblink_is_busy(PG_FUNCTION_ARGS)
 {
-	DblinkConn *conn = dbl_conn_get(text_arg(fcinfo, 0));
+	DblinkConn *conn = dbl_session_get(text_arg(fcinfo, 0));
 	bool		busy = dbl_remote_is_busy(conn);
 
 	/* It may be waiting for what a stream's statement holds. */
 	if (busy)
-		dbl_conn_read_ahead_all();
+		dbl_stream_yield_all();
 	PG_RETURN_INT32(busy ? 1 : 0);
 }
 
@@ -539,13 +467,13 @@ dblink_get_result(PG_FUNCTION_ARGS)
 	DblinkArgs	args;
 	DblinkQuery query = {.action = "while executing query"};
 
-	dbl_conn_read_ahead_all();
+	dbl_stream_yield_all();
 	dbl_res_begin(fcinfo);
 	split_args(fcinfo, 0, &args);
 	query.fail_on_error = args.fail_on_error;
-	query.conn = dbl_conn_get(args.name);
+	query.conn = dbl_session_get(args.name);
 
-	dbl_remote_fetch(query.conn);
+	dbl_ex_fetch(query.conn);
 	dbl_res_materialize(fcinfo, &query);
 	return (Datum) 0;
 }
@@ -559,7 +487,7 @@ dblink_get_result(PG_FUNCTION_ARGS)
 Datum
 dblink_cancel_query(PG_FUNCTION_ARGS)
 {
-	const char *problem = dbl_cancel_query(dbl_conn_get(text_arg(fcinfo, 0)));
+	const char *problem = dbl_cancel_query(dbl_session_get(text_arg(fcinfo, 0)));
 
 	PG_RETURN_TEXT_P(cstring_to_text(problem ? problem : "OK"));
 }
@@ -582,7 +510,7 @@ dblink_get_notify(PG_FUNCTION_ARGS)
 
 	dbl_res_begin(fcinfo);
 	split_args(fcinfo, 0, &args);
-	conn = args.name ? dbl_conn_get(args.name) : dbl_conn_find(NULL);
+	conn = args.name ? dbl_session_get(args.name) : dbl_session_take(NULL);
 	if (conn == NULL)
 		return (Datum) 0;
 
@@ -593,7 +521,7 @@ dblink_get_notify(PG_FUNCTION_ARGS)
 	TupleDescFinalize(tupdesc);
 	store = dbl_res_return(fcinfo, tupdesc);
 
-	while ((notify = dbl_remote_next_notify(conn)) != NULL)
+	while ((notify = dbl_ex_next_notify(conn)) != NULL)
 	{
 		Datum		values[3];
 		bool		nulls[3] = {false};

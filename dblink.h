@@ -3,42 +3,45 @@
  * dblink.h
  *	  The only internal header of dblink, and the map of its source.
  *
- * Files; each calls only those below it:
+ * Files.  Each calls only those below it; "script/lint map" checks that.
  *
- *	dblink.c		SQL entry points on connections, one argument splitter
- *	sqlbuild.c		dblink_get_pkey, dblink_build_sql_*; knows no libpq
- *	planner.c		the streaming scan in the planner
- *	scan.c			the streaming scan in the executor
- *	reread.c		may a plan read a scan's rows more than once?
- *	connection.c	which connections there are: open, find, close, clean up
- *	kept.c			those that are kept for another call
- *	security.c		who may connect as whom
- *	establish.c		establishing a connection to a remote server
- *	hosts.c			which addresses are left after a time-out
- *	option.c		foreign server and user mapping to conninfo; the validator
- *	recover.c		making a connection usable again after a failed call
- *	result.c		a query's answer, into a tuplestore
- *	stream.c		a result that is read row by row, and can be set aside
- *	batch.c			the few rows of it that are at hand
- *	spool.c			the rows that were set aside
- *	decode.c		remote rows to Datums
- *	remote.c		talking to the remote: send, receive, wait
- *	cancel.c		cancel requests: how they are waited for
- *	cancel_async.c	how they are made
- *	cancel_thread.c	the same with a libpq older than 17
- *	readonly.c		does SQL text do nothing but read?
- *	error.c			remote errors to local ones
- *	args.c			arguments of SQL functions: there, not null, of their type
- *	compat.h		differences between PostgreSQL majors and libpq versions
+ *	dblink.c			SQL entry points on connections
+ *	src/sqlbuild.c		dblink_get_pkey, dblink_build_sql_*; knows no libpq
+ *	src/planner.c		the streaming scan in the planner
+ *	src/scan.c			the streaming scan in the executor
+ *	src/shape.c			what the shape of a plan says about a scan
+ *	src/run.c			executor runs and utility statements around a stream
+ *	src/session.c		taking connections into use, opening, transaction ends
+ *	src/stream.c		a result that is read row by row
+ *	src/result.c		a result that is read into a tuplestore
+ *	src/rows.c			raw rows, set aside
+ *	src/kept.c			connections that are kept for another call
+ *	src/recover.c		what a failed call leaves on its connections
+ *	src/registry.c		the list of all connections, and their names
+ *	src/establish.c		establishing a connection to a remote server
+ *	src/hosts.c			the addresses that remain after a time-out
+ *	src/security.c		who may connect as whom
+ *	src/option.c		foreign server and user mapping to conninfo; validator
+ *	src/answer.c		the answer to a query, part by part
+ *	src/decode.c		remote rows to Datums
+ *	src/styles.c		the settings that conversions depend on
+ *	src/exchange.c		one call's use of a connection: send, receive, end
+ *	src/cancel.c		cancel requests
+ *	src/remote.c		libpq without blocking calls: wait, and look
+ *	src/notice.c		notices of the remote server, on their way to the log
+ *	src/sqltext.c		what can be told from the text of a query
+ *	src/args.c			arguments of the SQL functions
+ *	src/error.c			remote errors to local ones
+ *	src/settings.c		configuration parameters
+ *	src/compat.h		differences between PostgreSQL majors and libpq versions
  *
- * Who owns what.  Every PGconn, PGresult, PGnotify and reserved file descriptor
+ * Ownership.  Every PGconn, PGresult, PGnotify and reserved file descriptor
  * belongs to a DblinkConn, from the moment it exists: the field is the variable
- * that the libpq function is assigned to.  (A cancel request belongs to the
- * thread that makes it, too, if there is one.)  Every DblinkConn is in
- * connection.c's list, or while it is only kept in kept.c's.  When a transaction
- * or subtransaction aborts, connection.c looks at each connection that a call of
- * that level was using, and cleans up what the call left behind.  So code
- * anywhere may throw, no libpq object needs PG_TRY, and nothing leaks.
+ * that the libpq function is assigned to.  Every DblinkConn is in the list of
+ * registry.c before it is connected.  When a transaction or subtransaction
+ * aborts, session.c looks for connections that a call of that level was using,
+ * and cleans up.  So code anywhere may throw, no libpq object needs PG_TRY, and
+ * nothing leaks.
  *
  * Memory contexts:
  *
@@ -47,13 +50,13 @@
  *						strings built here are wiped when the context dies.
  *	per query			the tuplestore and its tuple descriptor: the executor
  *						reads them after we return.
- *	"dblink scan"		of a custom scan: arguments, the stream, kept rows.
+ *	"dblink scan"		of a custom scan: arguments, the stream, stored rows.
  *	"dblink stream"		of a stream, child of the above: decoder, spool.
+ *	"dblink result"		of one of several results; reset for each (result.c).
  *	"dblink row"		one row's Datums; reset before each row (decode.c).
- *	"dblink notice"		a remote NOTICE on its way to the log (establish.c).
  *
- * Endings of names: _find gives NULL if there is none, _get throws, _open makes,
- * _close ends, _check throws and changes nothing, _is_ never throws.
+ * Endings of names: _find returns NULL if there is none, _get throws, _open
+ * makes, _close ends, _check throws and changes nothing.
  *
  *-------------------------------------------------------------------------
  */
@@ -68,9 +71,41 @@
 #include "nodes/execnodes.h"
 #include "nodes/extensible.h"
 #include "utils/array.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
+
+typedef struct DblinkCancel DblinkCancel;	/* a cancel request, cancel.c */
+typedef struct DblinkStream DblinkStream;	/* rows on demand, stream.c */
+typedef struct DblinkDecoder DblinkDecoder; /* rows to Datums, decode.c */
+typedef struct DblinkBatch DblinkBatch; /* some raw rows, rows.c */
+typedef struct DblinkSpool DblinkSpool; /* many of them, rows.c */
+
+/* ---- configuration parameters, settings.c ---- */
+
+/* Values of dblink.streaming. */
+typedef enum DblinkStreaming
+{
+	DBLINK_STREAMING_OFF,
+	DBLINK_STREAMING_ON,
+	DBLINK_STREAMING_ALWAYS		/* even from this very server */
+} DblinkStreaming;
+
+/* Values of dblink.on_early_end. */
+typedef enum DblinkEarlyEnd
+{
+	DBLINK_EARLY_END_AUTO,		/* drain what is short, cancel what is pure */
+	DBLINK_EARLY_END_DRAIN,		/* let the remote statement complete */
+	DBLINK_EARLY_END_CANCEL
+} DblinkEarlyEnd;
+
+/* Values of dblink.result_format. */
+typedef enum DblinkResultFormat
+{
+	DBLINK_FORMAT_TEXT,
+	DBLINK_FORMAT_BINARY		/* where it is safe */
+} DblinkResultFormat;
+
+/* ---- connections ---- */
 
 /* What kind of connection it is: how it is named, and how long it lives. */
 typedef enum DblinkConnKind
@@ -85,61 +120,119 @@ typedef enum DblinkConnKind
 typedef enum DblinkPhase
 {
 	DBLINK_IDLE,				/* no call is using it; an asynchronous query
-								 * may be under way */
+								 * may be in progress */
 	DBLINK_RUNNING,				/* a call owns the exchange up to its end */
 	DBLINK_FETCHING				/* a call owns the current result only */
 } DblinkPhase;
 
-typedef struct DblinkCancel DblinkCancel;	/* a cancel request, cancel_*.c */
-typedef struct DblinkStream DblinkStream;	/* rows on demand, stream.c */
-typedef struct DblinkDecoder DblinkDecoder; /* rows to Datums, decode.c */
-typedef struct DblinkBatch DblinkBatch; /* some raw rows, batch.c */
-typedef struct DblinkSpool DblinkSpool; /* many of them, spool.c */
+/* What becomes of the remote statement if the call that waits for it fails. */
+typedef enum DblinkOnAbort
+{
+	DBLINK_FINISH,				/* let it complete: its effects may be wanted */
+	DBLINK_CANCEL
+} DblinkOnAbort;
+
+/* How far recovery of a failed call has come (recover.c). */
+typedef enum DblinkRecovery
+{
+	DBLINK_RECOVERY_NONE,		/* not asked for */
+	DBLINK_RECOVERY_FINISHING,	/* the remote statement is let complete */
+	DBLINK_RECOVERY_CANCELLING, /* it is cancelled */
+	DBLINK_RECOVERY_USABLE,		/* done, the connection can be used again */
+	DBLINK_RECOVERY_LOST		/* done, the connection must be closed */
+} DblinkRecovery;
+
+struct DblinkConn;
+
+/* The link from a reader of rows to its connection: NULL when there is none. */
+typedef struct DblinkReader
+{
+	struct DblinkConn *conn;
+} DblinkReader;
+
+/*
+ * A call's use of a connection.  All zero: no call uses it, and none has left a
+ * result.  Only exchange.c writes to it, except for the fields of recovery.
+ *
+ * "res" and "reader" outlive the exchange, until the next one begins.
+ */
+typedef struct DblinkExchange
+{
+	DblinkPhase phase;
+	int			level;			/* transaction nesting level of the call */
+	PGresult   *res;			/* the result being looked at, or NULL */
+	PGresult   *last_res;		/* the last result, while looking for more */
+	PGnotify   *notify;			/* the notification being looked at, or NULL */
+	DblinkReader *reader;		/* the stream whose rows these are, or NULL */
+	bool		binary;			/* rows were requested in binary */
+	bool		converting;		/* its rows are being converted: no other call
+								 * may use the connection */
+	bool		in_xact;		/* the exchange began in a remote transaction
+								 * block, which a cancel would abort */
+	DblinkOnAbort on_abort;
+
+	DblinkRecovery recovery;
+	int			cancels;		/* requests that recovery has sent */
+	bool		cancel_unsure;	/* one of them may still arrive */
+	TimestampTz until;			/* when this step of recovery has failed */
+} DblinkExchange;
+
+/* What a connection for one call leads to, so that it can be kept (kept.c). */
+typedef struct DblinkPlace
+{
+	char	   *conninfo;		/* what it was opened with, wiped at the end;
+								 * NULL if it is not to be kept */
+	Oid			userid;			/* who opened it */
+	bool		from_server;	/* conninfo is that of a foreign server */
+	uint64		server_changes; /* how many there had been */
+} DblinkPlace;
+
+/* What is known of the text of a query (sqltext.c); a set of bits. */
+typedef int DblinkSqlTraits;
+
+#define DBLINK_SQL_READS	1	/* one statement that only reads */
+#define DBLINK_SQL_PURE		2	/* and calls no function */
+
+/* A query that dblink_send_query() sent. */
+typedef struct DblinkAsync
+{
+	DblinkSqlTraits sql;		/* of its text */
+	bool		in_xact;		/* it was sent in a remote transaction block */
+} DblinkAsync;
+
+/* The remote transaction block of cursors that dblink_open() declared. */
+typedef struct DblinkCursors
+{
+	bool		own_xact;		/* dblink_open() opened the block, and
+								 * dblink_close() commits it */
+	int			count;			/* how many dblink_open()s it counts */
+} DblinkCursors;
 
 /*
  * One connection to a remote server.
  *
  * It exists before its PGconn does, and may outlive it for the rest of a call:
- * pgconn is NULL then.  The fields below "phase" say how to clean up when the
- * call that uses the connection ends in an error.
+ * pgconn is NULL then.
  */
 typedef struct DblinkConn
 {
-	dlist_node	node;			/* in the list of connection.c or kept.c */
+	dlist_node	node;			/* in the list of registry.c */
 	DblinkConnKind kind;
 	char		name[NAMEDATALEN];	/* of a named one, else empty */
 	bool		open;			/* ready for use; until then no lookup finds
 								 * it, and an error closes it */
+	int			level;			/* transaction nesting level of the call that
+								 * opens it, or that it is for */
 	bool		holds_fd;		/* reserved with AcquireExternalFD() */
 	PGconn	   *pgconn;
-	PGresult   *res;			/* the result being looked at, or NULL */
-	PGresult   *last_res;		/* the last result, while looking for more */
-	PGnotify   *notify;			/* the notification being looked at, or NULL */
-	DblinkCancel *cancel;		/* a cancel request under way, or NULL */
-	DblinkStream *stream;		/* the stream that reads from it, or NULL */
+	DblinkCancel *cancel;		/* a cancel request in progress, or NULL */
+	struct DblinkNotice *notices;	/* not yet reported; or NULL (notice.c) */
 	bool		loops_back;		/* it leads to this very server */
-	bool		only_reads;		/* the asynchronous query does not write */
-
-	/* for DBLINK_ONE_CALL, if dblink.keep_connections allows it to be kept */
-	char	   *conninfo;		/* what it was opened with; wiped at the end */
-	Oid			userid;			/* who opened it */
-	bool		from_server;	/* conninfo is that of a foreign server */
-	uint64		server_changes; /* how many there had been (kept.c) */
-
-	/* transaction block opened by dblink_open() */
-	bool		own_xact;		/* we opened it, and commit it */
-	int			open_cursors;	/* how many dblink_open()s it counts */
-
-	DblinkPhase phase;
-	int			level;			/* transaction nesting level of the call that
-								 * opened it or is using it */
-	bool		binary;			/* the result was asked for in binary */
-	bool		converting;		/* its rows are being converted: no other call
-								 * may use it */
-	bool		in_xact;		/* the call began in a remote transaction
-								 * block, that a cancel would bring to nothing */
-	bool		cancel_on_abort;	/* if the call fails now, do not let the
-									 * remote statement finish */
+	bool		simple_only;	/* the remote knows no extended protocol */
+	DblinkAsync async;
+	DblinkPlace place;			/* of one for one call */
+	DblinkCursors cursors;
+	DblinkExchange exchange;
 } DblinkConn;
 
 /*
@@ -157,7 +250,7 @@ typedef struct DblinkConnInfo
 } DblinkConnInfo;
 
 /*
- * The hosts that are left to connect to after time-outs; all zero before the
+ * The hosts that remain to connect to after time-outs; all zero before the
  * first.  The lists are as libpq takes them.
  */
 typedef struct DblinkHosts
@@ -171,6 +264,8 @@ typedef struct DblinkHosts
 	const char *hostaddr;
 	const char *port;
 } DblinkHosts;
+
+/* ---- results ---- */
 
 /*
  * A remote error, copied out of libpq.  All strings are palloc'd and valid in
@@ -189,22 +284,21 @@ typedef struct DblinkError
 /* What a result, or part of one, means. */
 typedef enum DblinkResultKind
 {
-	DBLINK_ROWS,				/* rows, and more to come */
+	DBLINK_ROWS,				/* rows, and more may follow */
 	DBLINK_LAST_ROWS,			/* rows, or none, and the result is complete */
 	DBLINK_COMMAND,				/* no rows but a command tag */
-	DBLINK_FAILURE				/* anything else */
+	DBLINK_FAILURE,				/* anything else */
+	DBLINK_END					/* the answer is over (answer.c only) */
 } DblinkResultKind;
 
-/* A value as it came from the remote; a row is an array of them. */
+/* A value as the remote sent it; a row is an array of them. */
 typedef struct DblinkValue
 {
 	const char *text;			/* ended by a NUL; NULL for a null */
 	int			len;			/* without the NUL */
 } DblinkValue;
 
-/*
- * A query that has been sent, and what to do with its answer.
- */
+/* A query that has been sent, and what to do with its answer. */
 typedef struct DblinkQuery
 {
 	DblinkConn *conn;
@@ -212,6 +306,46 @@ typedef struct DblinkQuery
 	const char *action;			/* for the context of a remote error */
 	const char *cursor;			/* the cursor that is fetched from, or NULL */
 } DblinkQuery;
+
+/* The answer to a query while it is read; at first all zero except the query. */
+typedef struct DblinkAnswer
+{
+	const DblinkQuery *query;
+	MemoryContext context;		/* of the error's strings */
+	bool		complete;		/* the last result has come to its end */
+	DblinkError error;			/* the first error, if error.primary */
+} DblinkAnswer;
+
+/*
+ * The settings of this session that conversions of remote text depend on, and
+ * the remote's date styles, as of the start of a scan (styles.c).
+ */
+typedef struct DblinkStyles
+{
+	const char *remote[2];		/* the remote's DateStyle and IntervalStyle,
+								 * NULL where no conversion depends on it */
+	bool		differ;			/* one of them differs from ours */
+	int			date_style;
+	int			date_order;
+	int			interval_style;
+	int			xmloption;
+	bool		array_nulls;
+	const void *timezone;
+	const char *timezone_name;
+	const char *search_path;
+	const char *lc_monetary;
+	Oid			userid;
+	int			sec_context;
+} DblinkStyles;
+
+/* What dbl_styles_leave() has to undo. */
+typedef struct DblinkStylesSaved
+{
+	int			guc_level;		/* -1: no setting was changed */
+	bool		user_changed;
+	Oid			userid;
+	int			sec_context;
+} DblinkStylesSaved;
 
 /* The functions that a custom scan can take the place of. */
 typedef enum DblinkScanned
@@ -222,27 +356,37 @@ typedef enum DblinkScanned
 	DBLINK_SCAN_GET_RESULT		/* dblink_get_result() */
 } DblinkScanned;
 
-/* Values of dblink.streaming. */
-typedef enum DblinkStreaming
-{
-	DBLINK_STREAMING_OFF,
-	DBLINK_STREAMING_ON,
-	DBLINK_STREAMING_ALWAYS		/* even from this very server */
-} DblinkStreaming;
+/* The most fixed arguments that one of them has. */
+#define DBLINK_MAX_FIXED	2
 
-/* Values of dblink.on_early_end. */
-typedef enum DblinkEarlyEnd
+/*
+ * One of them.  Its arguments are [connection name,] fixed [, fail_on_error].  A
+ * table of these, which ends with DBLINK_SCAN_NONE, is handed to the planner and the
+ * scan by dblink.c.
+ */
+typedef struct DblinkScannable
 {
-	DBLINK_EARLY_END_DRAIN,		/* let the remote statement come to its end */
-	DBLINK_EARLY_END_CANCEL
-} DblinkEarlyEnd;
+	DblinkScanned function;
+	const char *symbol;			/* of its C function */
+	PGFunction	address;
+	int			nfixed;			/* number of fixed arguments */
+	Oid			fixed[DBLINK_MAX_FIXED];	/* their types */
+	bool		needs_name;		/* the connection's name must be given */
+} DblinkScannable;
 
-/* Values of dblink.result_format. */
-typedef enum DblinkResultFormat
+/* Where the arguments of a call are: [connection name,] fixed [, flag]. */
+typedef struct DblinkArgMap
 {
-	DBLINK_FORMAT_TEXT,
-	DBLINK_FORMAT_BINARY		/* where it is safe */
-} DblinkResultFormat;
+	int			name;			/* index of the connection's name, or -1 */
+	int			first;			/* index of the first fixed argument */
+	int			flag;			/* index of fail_on_error, or -1 */
+} DblinkArgMap;
+
+/*
+ * How long to wait for a socket at which data that libpq has decrypted already do
+ * not show.
+ */
+#define DBLINK_HIDDEN_MS	100
 
 /*
  * Milliseconds from now to a deadline, 0 if it has passed.
@@ -253,58 +397,121 @@ dbl_time_left(TimestampTz deadline)
 	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
 }
 
-/* dblink.c */
-extern int	dbl_result_format;
-extern int	dbl_keep_connections;
-extern int	dbl_streaming;
-extern int	dbl_stream_hold_time;
-extern int	dbl_on_early_end;
+/*
+ * The deadline so many milliseconds from now.
+ */
+static inline TimestampTz
+dbl_deadline(long ms)
+{
+	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
+}
 
+/* dblink.c */
 extern PGDLLEXPORT void _PG_init(void);
-extern PGDLLEXPORT Datum dblink_connect(PG_FUNCTION_ARGS);
-extern PGDLLEXPORT Datum dblink_disconnect(PG_FUNCTION_ARGS);
-extern PGDLLEXPORT Datum dblink_get_connections(PG_FUNCTION_ARGS);
-extern PGDLLEXPORT Datum dblink_error_message(PG_FUNCTION_ARGS);
-extern PGDLLEXPORT Datum dblink_record(PG_FUNCTION_ARGS);
-extern PGDLLEXPORT Datum dblink_exec(PG_FUNCTION_ARGS);
-extern PGDLLEXPORT Datum dblink_open(PG_FUNCTION_ARGS);
-extern PGDLLEXPORT Datum dblink_fetch(PG_FUNCTION_ARGS);
-extern PGDLLEXPORT Datum dblink_close(PG_FUNCTION_ARGS);
-extern PGDLLEXPORT Datum dblink_send_query(PG_FUNCTION_ARGS);
-extern PGDLLEXPORT Datum dblink_is_busy(PG_FUNCTION_ARGS);
-extern PGDLLEXPORT Datum dblink_get_result(PG_FUNCTION_ARGS);
-extern PGDLLEXPORT Datum dblink_cancel_query(PG_FUNCTION_ARGS);
-extern PGDLLEXPORT Datum dblink_get_notify(PG_FUNCTION_ARGS);
-extern PGDLLEXPORT Datum dblink_current_query(PG_FUNCTION_ARGS);
 
 /* sqlbuild.c */
-extern PGDLLEXPORT Datum dblink_get_pkey(PG_FUNCTION_ARGS);
-extern PGDLLEXPORT Datum dblink_build_sql_insert(PG_FUNCTION_ARGS);
-extern PGDLLEXPORT Datum dblink_build_sql_delete(PG_FUNCTION_ARGS);
-extern PGDLLEXPORT Datum dblink_build_sql_update(PG_FUNCTION_ARGS);
 
-/* connection.c */
-extern void dbl_conn_init(void);
-extern DblinkConn *dbl_conn_find(const char *name);
-extern DblinkConn *dbl_conn_get(const char *name);
-extern DblinkConn *dbl_conn_get_or_open(const char *name_or_source);
-extern void dbl_conn_open(const char *name, const char *source);
-extern void dbl_conn_release(DblinkConn *conn);
-extern void dbl_conn_close(DblinkConn *conn);
-extern void dbl_conn_abandon(DblinkConn *conn);
-extern bool dbl_conn_is_any_streaming(void);
-extern void dbl_conn_read_ahead(DblinkConn *conn);
-extern void dbl_conn_read_ahead_all(void);
-extern Datum dbl_conn_names(bool *isnull);
+/* planner.c */
+extern void dbl_plan_init(const DblinkScannable *functions);
+
+/* scan.c */
+extern void dbl_scan_init(const DblinkScannable *functions);
+extern const CustomScanMethods dbl_scan_methods;
+
+/* shape.c */
+extern bool dbl_shape_is_read_again(Plan *scan, EState *estate, int eflags);
+extern bool dbl_shape_ends_with_run(Plan *scan, EState *estate);
+
+/* run.c */
+extern void dbl_run_init(void);
+extern bool dbl_run_is_whole(EState *estate);
+extern bool dbl_run_has_foreign_table(PlannedStmt *stmt);
+
+/* session.c */
+extern void dbl_session_init(void);
+extern DblinkConn *dbl_session_take(const char *name);
+extern DblinkConn *dbl_session_get(const char *name);
+extern DblinkConn *dbl_session_get_or_open(const char *name_or_source);
+extern void dbl_session_open(const char *name, const char *source);
+
+/* stream.c */
+extern DblinkStream *dbl_stream_begin(const DblinkQuery *query, TupleDesc tupdesc,
+									  DblinkSqlTraits sql);
+extern bool dbl_stream_next(DblinkStream *stream, Datum *values, bool *nulls);
+extern void dbl_stream_store(DblinkStream *stream);
+extern void dbl_stream_end_early(DblinkStream *stream);
+extern void dbl_stream_close(DblinkStream *stream);
+extern const char *dbl_stream_source(DblinkStream *stream);
+extern void dbl_stream_await(DblinkConn *conn);
+extern bool dbl_stream_is_any_open(void);
+extern void dbl_stream_yield_all(void);
+extern void dbl_stream_store_all(void);
+
+/* result.c */
+extern void dbl_res_begin(FunctionCallInfo fcinfo);
+extern Tuplestorestate *dbl_res_return(FunctionCallInfo fcinfo, TupleDesc tupdesc);
+extern void dbl_res_materialize(FunctionCallInfo fcinfo, const DblinkQuery *query);
+extern Tuplestorestate *dbl_res_collect(const DblinkQuery *query, TupleDesc tupdesc,
+										bool random_access);
+extern bool dbl_res_ask(const DblinkQuery *query, const char *sql, TupleDesc tupdesc);
+extern bool dbl_res_send_described(const DblinkQuery *query, const char *sql,
+								   TupleDesc tupdesc);
+extern bool dbl_res_send(const DblinkQuery *query, const char *sql, TupleDesc tupdesc);
+extern TupleDesc dbl_res_expected(FunctionCallInfo fcinfo);
+
+/* rows.c */
+extern void dbl_row_values(const PGresult *res, int row, DblinkValue *values, int natts);
+extern DblinkBatch *dbl_batch_make(int natts);
+extern void dbl_batch_clear(DblinkBatch *batch);
+extern bool dbl_batch_add(DblinkBatch *batch, const PGresult *res, int row);
+extern bool dbl_batch_is_full(DblinkBatch *batch);
+extern const DblinkValue *dbl_batch_next(DblinkBatch *batch);
+extern DblinkSpool *dbl_spool_make(int natts);
+extern void dbl_spool_put(DblinkSpool *spool, const DblinkValue *row);
+extern const DblinkValue *dbl_spool_next(DblinkSpool *spool);
+extern void dbl_spool_close_files(DblinkSpool *spool);
+extern void dbl_spool_end(DblinkSpool *spool);
 
 /* kept.c */
 extern void dbl_kept_init(void);
 extern void dbl_kept_note(DblinkConn *conn, const DblinkConnInfo *conninfo);
-extern bool dbl_kept_is_wanted(const DblinkConn *conn);
-extern void dbl_kept_put(DblinkConn *conn);
-extern DblinkConn *dbl_kept_find(const char *conninfo);
-extern DblinkConn *dbl_kept_oldest(void);
-extern DblinkConn *dbl_kept_surplus(void);
+extern void dbl_kept_release(DblinkConn *conn);
+extern DblinkConn *dbl_kept_take(const DblinkConnInfo *conninfo);
+extern bool dbl_kept_close_oldest(void);
+extern void dbl_kept_close_all(void);
+extern void dbl_kept_yield_to(const char *sql);
+extern void dbl_kept_trim(int limit);
+
+/* recover.c */
+extern void dbl_recover_begin(DblinkConn *conn, DblinkOnAbort how);
+extern void dbl_recover_all(void);
+
+/* registry.c */
+extern void dbl_reg_init(void);
+extern dlist_head *dbl_reg_list(void);
+extern DblinkConn *dbl_reg_find(const char *name);
+extern DblinkConn *dbl_reg_new(DblinkConnKind kind);
+extern void dbl_reg_enter_name(DblinkConn *conn, const char *name);
+extern void dbl_reg_set_unnamed(DblinkConn *conn);
+extern void dbl_reg_close(DblinkConn *conn);
+extern Datum dbl_reg_names(bool *isnull);
+
+/* establish.c */
+extern bool dbl_est_reserve_fd(DblinkConn *conn);
+extern void dbl_est_connect(DblinkConn *conn, const DblinkConnInfo *conninfo,
+							bool (*make_room) (void));
+extern void dbl_est_set_encoding(DblinkConn *conn);
+extern bool dbl_est_loops_back(DblinkConn *conn);
+
+/* hosts.c */
+extern bool dbl_hosts_skip(DblinkHosts *hosts, const PQconninfoOption *options,
+						   PGconn *pgconn);
+
+/* security.c */
+extern void dbl_sec_password_given_check(const DblinkConnInfo *conninfo);
+extern void dbl_sec_options_check(const DblinkConnInfo *conninfo);
+extern void dbl_sec_password_used_check(DblinkConn *conn,
+										const DblinkConnInfo *conninfo);
 
 /* option.c */
 extern PGDLLEXPORT Datum dblink_fdw_validator(PG_FUNCTION_ARGS);
@@ -313,140 +520,94 @@ extern const PQconninfoOption *dbl_opt_effective(PGconn *pgconn);
 extern const char *dbl_opt_value(const PQconninfoOption *options,
 								 const char *keyword);
 
-/* security.c */
-extern void dbl_sec_password_given_check(const DblinkConnInfo *conninfo);
-extern void dbl_sec_options_check(const DblinkConnInfo *conninfo);
-extern void dbl_sec_password_used_check(DblinkConn *conn,
-										const DblinkConnInfo *conninfo);
+/* answer.c */
+extern DblinkResultKind dbl_answer_next(DblinkAnswer *answer);
+extern void dbl_answer_refuse(DblinkAnswer *answer, const char *message);
 
-/* establish.c */
-extern bool dbl_est_reserve_fd(DblinkConn *conn);
-extern void dbl_est_connect(DblinkConn *conn, const DblinkConnInfo *conninfo);
-extern void dbl_est_set_encoding(DblinkConn *conn);
-extern bool dbl_est_loops_back(DblinkConn *conn);
+/* decode.c */
+extern bool dbl_dec_is_binary_safe(TupleDesc tupdesc, PGconn *pgconn);
+extern DblinkDecoder *dbl_dec_begin(DblinkConn *conn, PGresult *res, TupleDesc tupdesc);
+extern const DblinkStyles *dbl_dec_styles(DblinkDecoder *decoder);
+extern void dbl_dec_row(DblinkDecoder *decoder, DblinkConn *conn,
+						const DblinkValue *row, Datum *values, bool *nulls);
 
-/* hosts.c */
-extern bool dbl_hosts_skip(DblinkHosts *hosts, const PQconninfoOption *options,
-						   PGconn *pgconn);
+/* styles.c */
+extern void dbl_styles_note(DblinkStyles *styles, DblinkConn *conn, PGresult *res,
+							TupleDesc tupdesc);
+extern bool dbl_styles_need_care(const DblinkStyles *styles);
+extern void dbl_styles_enter(const DblinkStyles *styles, DblinkStylesSaved *saved);
+extern void dbl_styles_leave(const DblinkStylesSaved *saved);
+
+/* exchange.c */
+extern void dbl_ex_serve_interrupts(void);
+extern void dbl_ex_note_interrupt(void);
+extern bool dbl_ex_was_interrupted(void);
+extern void dbl_ex_forget_interrupt(void);
+extern void dbl_ex_clear(DblinkConn *conn);
+extern void dbl_ex_end(DblinkConn *conn);
+extern void dbl_ex_attach(DblinkConn *conn, DblinkReader *reader, DblinkOnAbort on_abort);
+extern void dbl_ex_detach(DblinkReader *reader);
+extern void dbl_ex_set_converting(DblinkConn *conn, bool converting);
+extern bool dbl_ex_send(DblinkConn *conn, const char *sql);
+extern void dbl_ex_send_query(DblinkConn *conn, const char *sql);
+extern void dbl_ex_send_binary(DblinkConn *conn, const char *sql);
+extern bool dbl_ex_ask(DblinkConn *conn, const char *sql);
+extern PGresult *dbl_ex_description(DblinkConn *conn);
+extern void dbl_ex_fetch(DblinkConn *conn);
+extern void dbl_ex_leave(DblinkConn *conn);
+extern bool dbl_ex_is_ready(DblinkConn *conn);
+extern bool dbl_ex_wait(DblinkConn *conn, long timeout_ms);
+extern void dbl_ex_wait_any(List *conns);
+extern PGresult *dbl_ex_next(DblinkConn *conn);
+extern PGresult *dbl_ex_run(DblinkConn *conn, const char *sql);
+extern PGresult *dbl_ex_finish(DblinkConn *conn);
+extern PGnotify *dbl_ex_next_notify(DblinkConn *conn);
+
+/* cancel.c */
+extern const char *dbl_cancel_begin(DblinkConn *conn);
+extern bool dbl_cancel_is_over(DblinkConn *conn);
+extern int	dbl_cancel_events(DblinkConn *conn);
+extern pgsocket dbl_cancel_socket(DblinkConn *conn);
+extern void dbl_cancel_continue(DblinkConn *conn);
+extern const char *dbl_cancel_problem(DblinkConn *conn);
+extern void dbl_cancel_close(DblinkConn *conn);
+extern bool dbl_cancel_await(DblinkConn *conn, long timeout_ms);
+extern const char *dbl_cancel_query(DblinkConn *conn);
 
 /* remote.c */
 extern int	dbl_remote_wait(DblinkConn *conn, int events, long timeout_ms,
 							uint32 wait_event);
-extern void dbl_remote_serve_interrupts(DblinkConn *conn);
-extern bool dbl_remote_answers_within(DblinkConn *conn, int ms);
+extern void dbl_remote_wait_any(List *conns, uint32 wait_event);
+extern bool dbl_remote_is_readable(DblinkConn *conn);
 extern DblinkResultKind dbl_remote_kind(const PGresult *res);
 extern bool dbl_remote_is_partial(const PGresult *res);
-extern void dbl_remote_disconnect(DblinkConn *conn);
-extern bool dbl_remote_send(DblinkConn *conn, const char *sql);
-extern void dbl_remote_send_query(DblinkConn *conn, const char *sql);
-extern bool dbl_remote_ask(DblinkConn *conn, const char *sql);
-extern PGresult *dbl_remote_description(DblinkConn *conn);
-extern void dbl_remote_send_binary(DblinkConn *conn, const char *sql);
-extern PGresult *dbl_remote_finish(DblinkConn *conn);
-extern void dbl_remote_leave(DblinkConn *conn);
-extern void dbl_remote_end_call(DblinkConn *conn);
-extern void dbl_remote_fetch(DblinkConn *conn);
-extern PGresult *dbl_remote_next(DblinkConn *conn);
-extern PGresult *dbl_remote_next_at_hand(DblinkConn *conn);
-extern PGresult *dbl_remote_exec(DblinkConn *conn, const char *sql);
+extern bool dbl_remote_is_copy(const PGresult *res);
 extern bool dbl_remote_is_alive(DblinkConn *conn);
 extern bool dbl_remote_is_busy(DblinkConn *conn);
-extern PGnotify *dbl_remote_next_notify(DblinkConn *conn);
-extern void dbl_remote_forget(DblinkConn *conn);
+extern void dbl_remote_disconnect(DblinkConn *conn);
 
-/* recover.c */
-extern bool dbl_recover(DblinkConn *conn);
+/* notice.c */
+extern void dbl_notice_receive(void *arg, const PGresult *res);
+extern void dbl_notice_report(DblinkConn *conn);
+extern void dbl_notice_forget(DblinkConn *conn);
 
-/* cancel.c */
-extern bool dbl_cancel_send(DblinkConn *conn, int timeout_ms);
-extern const char *dbl_cancel_query(DblinkConn *conn);
+/* sqltext.c */
+extern DblinkSqlTraits dbl_sql_traits(const char *sql);
 
-/* cancel_async.c or cancel_thread.c */
-extern const char *dbl_cancel_begin(DblinkConn *conn);
-extern int	dbl_cancel_events(const DblinkCancel *cancel);
-extern pgsocket dbl_cancel_socket(const DblinkCancel *cancel);
-extern void dbl_cancel_continue(DblinkCancel *cancel);
-extern const char *dbl_cancel_problem(const DblinkCancel *cancel);
-extern void dbl_cancel_close(DblinkConn *conn);
-
-/* result.c */
-extern void dbl_res_begin(FunctionCallInfo fcinfo);
-extern Tuplestorestate *dbl_res_return(FunctionCallInfo fcinfo,
-									   TupleDesc tupdesc);
-extern void dbl_res_materialize(FunctionCallInfo fcinfo,
-								const DblinkQuery *query);
-extern Tuplestorestate *dbl_res_collect(const DblinkQuery *query,
-										TupleDesc tupdesc, bool random_access);
-extern bool dbl_res_ask(const DblinkQuery *query, const char *sql,
-						TupleDesc tupdesc);
-extern bool dbl_res_send_described(const DblinkQuery *query, const char *sql,
-								   TupleDesc tupdesc);
-extern bool dbl_res_send(const DblinkQuery *query, const char *sql,
-						 TupleDesc tupdesc);
-extern TupleDesc dbl_res_expected(FunctionCallInfo fcinfo);
-
-/* decode.c */
-extern bool dbl_dec_is_binary_safe(TupleDesc tupdesc, PGconn *pgconn);
-extern DblinkDecoder *dbl_dec_begin(DblinkConn *conn, PGresult *res,
-									TupleDesc tupdesc);
-extern void dbl_dec_end(DblinkDecoder *decoder);
-extern void dbl_dec_row(DblinkDecoder *decoder, DblinkConn *conn,
-						const DblinkValue *row, Datum *values, bool *nulls);
-extern int	dbl_dec_mimic(DblinkDecoder *decoder);
-extern void dbl_dec_mimic_end(int guc_level);
-
-/* batch.c */
-extern DblinkBatch *dbl_batch_make(int natts);
-extern void dbl_batch_clear(DblinkBatch *batch);
-extern bool dbl_batch_add(DblinkBatch *batch, const PGresult *res, int row);
-extern bool dbl_batch_is_full(DblinkBatch *batch);
-extern const DblinkValue *dbl_batch_next(DblinkBatch *batch);
-extern void dbl_row_values(const PGresult *res, int row, DblinkValue *values,
-						   int natts);
-
-/* spool.c */
-extern DblinkSpool *dbl_spool_make(int natts);
-extern void dbl_spool_put(DblinkSpool *spool, const DblinkValue *row);
-extern const DblinkValue *dbl_spool_next(DblinkSpool *spool);
-extern void dbl_spool_close_files(DblinkSpool *spool);
-extern void dbl_spool_end(DblinkSpool *spool);
-
-/* stream.c */
-extern DblinkStream *dbl_stream_begin(const DblinkQuery *query,
-									  TupleDesc tupdesc);
-extern bool dbl_stream_next(DblinkStream *stream, Datum *values, bool *nulls);
-extern bool dbl_stream_is_overdue(DblinkStream *stream);
-extern void dbl_stream_read_ahead(DblinkStream *stream);
-extern void dbl_stream_drain(DblinkStream *stream);
-extern void dbl_stream_warn(DblinkStream *stream);
-extern void dbl_stream_leave(DblinkStream *stream);
-extern void dbl_stream_lose(DblinkStream *stream);
-extern void dbl_stream_end(DblinkStream *stream);
-extern void dbl_stream_end_of_xact(void);
-extern const char *dbl_stream_source(DblinkStream *stream);
-extern bool dbl_stream_is_reading(DblinkStream *stream);
-extern DblinkConn *dbl_stream_conn(DblinkStream *stream);
-extern ResourceOwner dbl_stream_reader(DblinkStream *stream);
-
-/* readonly.c */
-extern bool dbl_sql_only_reads(const char *sql);
-
-/* planner.c */
-extern void dbl_plan_init(void);
-
-/* scan.c */
-extern void dbl_scan_init(void);
-extern const CustomScanMethods dbl_scan_methods;
-
-/* reread.c */
-extern bool dbl_reread_is_possible(Plan *scan, EState *estate, int eflags);
+/* args.c */
+extern void dbl_arg_check(FunctionCallInfo fcinfo, int n);
+extern void dbl_arg_check_all(FunctionCallInfo fcinfo, int count);
+extern text *dbl_arg_text(FunctionCallInfo fcinfo, int n);
+extern int32 dbl_arg_int4(FunctionCallInfo fcinfo, int n);
+extern Oid	dbl_arg_oid(FunctionCallInfo fcinfo, int n);
+extern ArrayType *dbl_arg_text_array(FunctionCallInfo fcinfo, int n);
+extern ArrayType *dbl_arg_vector(FunctionCallInfo fcinfo, int n);
+extern bool dbl_args_map(int nargs, bool last_is_flag, int nfixed, DblinkArgMap *map);
 
 /* error.c */
 extern void dbl_err_fill(DblinkError *error, DblinkConn *conn);
-extern void dbl_err_report(const DblinkError *error, int elevel,
-						   const char *action);
-extern void dbl_err_report_now(DblinkConn *conn, bool fail_on_error,
-							   const char *action);
+extern void dbl_err_report(const DblinkError *error, int elevel, const char *action);
+extern void dbl_err_report_now(DblinkConn *conn, bool fail_on_error, const char *action);
 extern const char *dbl_err_message(DblinkConn *conn);
 extern const char *dbl_err_reason(DblinkConn *conn);
 extern const char *dbl_err_clean(const char *raw);
@@ -458,13 +619,13 @@ extern void dbl_err_closed(DblinkConn *conn);
 extern void dbl_err_remote_xact_aborted(DblinkConn *conn);
 pg_noreturn extern void dbl_err_in_use(DblinkConn *conn);
 
-/* args.c */
-extern void dbl_arg_check(FunctionCallInfo fcinfo, int n);
-extern void dbl_arg_check_all(FunctionCallInfo fcinfo, int count);
-extern text *dbl_arg_text(FunctionCallInfo fcinfo, int n);
-extern int32 dbl_arg_int4(FunctionCallInfo fcinfo, int n);
-extern Oid	dbl_arg_oid(FunctionCallInfo fcinfo, int n);
-extern ArrayType *dbl_arg_text_array(FunctionCallInfo fcinfo, int n);
-extern ArrayType *dbl_arg_vector(FunctionCallInfo fcinfo, int n);
+/* settings.c */
+extern int	dbl_streaming;
+extern int	dbl_stream_hold_time;
+extern int	dbl_on_early_end;
+extern int	dbl_result_format;
+extern int	dbl_keep_connections;
+
+extern void dbl_settings_init(const char *version, void (*keep_assigned) (int limit));
 
 #endif							/* DBLINK_H */

@@ -321,7 +321,7 @@ SELECT times_sent();
 CREATE FUNCTION twice(conn text, x int) RETURNS int LANGUAGE sql AS
 	$$ SELECT v FROM dblink(conn, format('SELECT %s * 2', x)) AS t(v int) $$;
 SELECT a, twice('conn', a) FROM dblink('conn', 'SELECT g FROM ten') AS t(a int);
--- read ahead, and streamed if another connection runs a query that only reads
+-- read ahead: an SQL function in the select list may be continued after each row, so that its own query is stored, and other streams yield
 SELECT sources($$SELECT a, twice('conn', a) FROM dblink('conn', 'SELECT g FROM ten') AS t(a int)$$);
 SELECT sources($$SELECT a, twice('other', a) FROM dblink('conn', 'SELECT g FROM ten') AS t(a int)$$);
 -- to WHERE: 10
@@ -432,6 +432,8 @@ SELECT yielding_fails();
 SELECT * FROM dblink('conn', 'SELECT 1') AS t(a int);
 
 -- Values that were read ahead are converted by who reads them, as they are read.  The check of this domain notes who runs it.
+-- A domain's check may depend on the date styles, so a remote of other styles than ours is not streamed.
+SELECT dblink_exec('conn', format('SET datestyle TO %L; SET intervalstyle TO %L', current_setting('datestyle'), current_setting('intervalstyle')));
 CREATE TABLE checked (who name, value int);
 GRANT INSERT ON checked TO PUBLIC;
 CREATE FUNCTION note(int) RETURNS bool LANGUAGE plpgsql AS
@@ -546,8 +548,21 @@ BEGIN
 	END IF;
 	RETURN n;
 END $$;
--- drain (the default): 1 each time, the connection is free and nothing goes on
+-- auto (the default): 1, although an error was to come, as the query calls no function
 SHOW dblink.on_early_end;
+SELECT 1 FROM dblink('conn', 'SELECT 1 / (4000000 - g), filler FROM big_in_order, (SELECT g AS h FROM big) AS b, (SELECT g AS i FROM big) AS c') AS t(a int, f text) LIMIT 1;
+SELECT 1 FROM dblink(:'loop', 'SELECT 1 / (4000000 - g), filler FROM big_in_order, (SELECT g AS h FROM big) AS b, (SELECT g AS i FROM big) AS c') AS t(a int, f text) LIMIT 1;
+SELECT all_idle();
+-- should fail: it calls one; and what arrives at once is not cancelled
+SELECT 1 FROM dblink('conn', 'SELECT 1 / (4000 - abs(g)), filler FROM big_in_order') AS t(a int, f text) LIMIT 1;
+SELECT 1 FROM dblink('conn', 'SELECT 1 / (2 - g) FROM (VALUES (1), (2)) AS v(g)') AS t(a int) LIMIT 1;
+-- should fail: in a transaction block of the remote nothing is cancelled
+SELECT dblink_exec('conn', 'BEGIN');
+SELECT 1 FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big_in_order') AS t(a int, f text) LIMIT 1;
+SELECT dblink_exec('conn', 'ROLLBACK');
+
+-- drain: 1 each time, the connection is free and nothing goes on
+SET dblink.on_early_end = drain;
 SELECT a FROM dblink('conn', 'SELECT g, filler FROM big ORDER BY g') AS t(a int, f text) LIMIT 1;
 SELECT EXISTS (SELECT FROM dblink('conn', 'SELECT g, filler FROM big') AS t(a int, f text))::int;
 SELECT 1 FROM mine WHERE id = 3 AND EXISTS (SELECT FROM dblink('conn', 'SELECT g, filler FROM big') AS t(a int, f text) WHERE a = id);
@@ -561,16 +576,7 @@ SELECT EXISTS (SELECT FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM bi
 SELECT first_of($$SELECT 1 FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big_in_order') AS t(a int, f text)$$, 'exit');
 SELECT first_of($$SELECT 1 FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big_in_order') AS t(a int, f text)$$, 'close');
 SELECT first_of($$SELECT 1 FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big_in_order') AS t(a int, f text)$$, 'into');
-BEGIN;
-DECLARE c CURSOR FOR SELECT 1 FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big_in_order') AS t(a int, f text);
-FETCH 1 FROM c;
-CLOSE c;
-ROLLBACK;
-BEGIN;
-DECLARE c CURSOR FOR SELECT 1 FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big_in_order') AS t(a int, f text);
-FETCH 1 FROM c;
-COMMIT;
--- OK: ROLLBACK has no use for the rest
+-- should fail: a cursor reads all rows before the first, and so meets the error
 BEGIN;
 DECLARE c CURSOR FOR SELECT 1 FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big_in_order') AS t(a int, f text);
 FETCH 1 FROM c;
@@ -582,6 +588,7 @@ SELECT * FROM dblink('conn', 'SELECT 1') AS t(a int);
 SET dblink.on_early_end = cancel;
 SELECT a FROM dblink('conn', 'SELECT g, filler FROM big ORDER BY g') AS t(a int, f text) LIMIT 1;
 SELECT EXISTS (SELECT FROM dblink('conn', 'SELECT g, filler FROM big') AS t(a int, f text))::int;
+-- should fail: a loop reads all rows before the first
 SELECT first_of(q, 'exit'), first_of(q, 'return'), first_of(q, 'close')
 FROM (SELECT $$SELECT 1 FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big_in_order') AS t(a int, f text)$$) AS v(q);
 SELECT a FROM dblink(:'loop', 'SELECT 1 + 1 / (4000 - g), filler FROM big_in_order') AS t(a int, f text) LIMIT 1;
@@ -677,10 +684,10 @@ SELECT * FROM dblink('conn', 'SELECT 1') AS t(a int);
 FETCH 1 FROM c;
 ROLLBACK;
 SELECT all_idle();
--- should fail: one from outside that fails within a savepoint is no more; its connection is free, and the error that was to come does not come
+-- should fail: one from outside that fails within a savepoint is no more; its connection is free
 SET work_mem = '64kB';
 BEGIN;
-DECLARE c CURSOR FOR SELECT 1 / (500 - row_number() OVER ()) FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big_in_order') AS t(a int, f text);
+DECLARE c CURSOR FOR SELECT 1 / (500 - row_number() OVER ()) FROM dblink('conn', 'SELECT g, filler FROM big_in_order') AS t(a int, f text);
 MOVE 2 FROM c;
 SAVEPOINT s;
 MOVE ALL FROM c;

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * args.c
- *	  Arguments of SQL functions, checked before they are read.
+ *	  Arguments of SQL functions: which is which, and checks before they are read.
  *
  * The functions of the extension's script are STRICT and have the types that
  * the code expects.  But users declare functions of their own on our symbols,
@@ -166,4 +166,30 @@ dbl_arg_vector(FunctionCallInfo fcinfo, int n)
 	if (!OidIsValid(get_base_element_type(arg_type(fcinfo, n))))
 		throw_mismatch(fcinfo, n, INT2VECTOROID);
 	return PG_GETARG_ARRAYTYPE_P(n);
+}
+
+/*
+ * Find out where the arguments of a call are that has nfixed of its own, between an
+ * optional connection name and an optional flag, fail_on_error.  If there is one more
+ * than nfixed, the type of the last one tells which of the two it is.
+ *
+ * Returns false if the number of arguments is wrong.
+ */
+bool
+dbl_args_map(int nargs, bool last_is_flag, int nfixed, DblinkArgMap *map)
+{
+	bool		named = nargs == nfixed + 2;
+	bool		flagged = named;
+
+	if (nargs < nfixed || nargs > nfixed + 2)
+		return false;
+	if (nargs == nfixed + 1)
+	{
+		flagged = last_is_flag;
+		named = !flagged;
+	}
+	map->name = named ? 0 : -1;
+	map->first = named ? 1 : 0;
+	map->flag = flagged ? nargs - 1 : -1;
+	return true;
 }

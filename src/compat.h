@@ -19,6 +19,7 @@
 
 #include "libpq-fe.h"
 
+#include "fmgr.h"
 #include "miscadmin.h"
 #include "parser/parser.h"
 #include "utils/guc.h"
@@ -32,6 +33,19 @@
 #if PG_VERSION_NUM < 160000
 #undef PGDLLEXPORT
 #define PGDLLEXPORT __attribute__((visibility("default")))
+
+/* Nor does the declaration of an SQL function have it. */
+#undef PG_FUNCTION_INFO_V1
+#define PG_FUNCTION_INFO_V1(funcname) \
+extern PGDLLEXPORT Datum funcname(PG_FUNCTION_ARGS); \
+extern PGDLLEXPORT const Pg_finfo_record *CppConcat(pg_finfo_,funcname) (void); \
+const Pg_finfo_record * \
+CppConcat(pg_finfo_,funcname) (void) \
+{ \
+	static const Pg_finfo_record my_finfo = {1}; \
+	return &my_finfo; \
+} \
+extern int no_such_variable
 #endif
 
 /*
@@ -285,6 +299,27 @@ object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
 }
 #endif
 
+/* utils/pg_locale.h needs the headers of ICU, which need not be installed. */
+extern PGDLLIMPORT char *locale_monetary;
+
+/* ExecutorRun() has no argument "execute_once" since 18. */
+#if PG_VERSION_NUM >= 180000
+#define DBLINK_EXECUTOR_RUN_ARGS \
+	QueryDesc *queryDesc, ScanDirection direction, uint64 count
+#define DBLINK_EXECUTOR_RUN_PASS	queryDesc, direction, count
+#else
+#define DBLINK_EXECUTOR_RUN_ARGS \
+	QueryDesc *queryDesc, ScanDirection direction, uint64 count, bool execute_once
+#define DBLINK_EXECUTOR_RUN_PASS	queryDesc, direction, count, execute_once
+#endif
+
+/* What owns a set of events to wait for: since 17, a resource owner. */
+#if PG_VERSION_NUM >= 170000
+#define dbl_wait_set_create(nevents)	CreateWaitEventSet(CurrentResourceOwner, nevents)
+#else
+#define dbl_wait_set_create(nevents)	CreateWaitEventSet(CurrentMemoryContext, nevents)
+#endif
+
 /* libpq 17 makes cancel requests without blocking; before, a thread has to. */
 #ifdef LIBPQ_HAS_ASYNC_CANCEL
 #define DBLINK_ASYNC_CANCEL
@@ -293,10 +328,10 @@ object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
 /* libpq 17 returns rows in chunks; before, each row is a chunk. */
 #ifdef LIBPQ_HAS_CHUNK_MODE
 #define dbl_set_chunked_rows(pgconn, rows)	PQsetChunkedRowsMode(pgconn, rows)
-#define DBLINK_PARTIAL_ROWS	PGRES_SINGLE_TUPLE: case PGRES_TUPLES_CHUNK
+#define dbl_is_chunk(status)	((status) == PGRES_TUPLES_CHUNK)
 #else
 #define dbl_set_chunked_rows(pgconn, rows)	PQsetSingleRowMode(pgconn)
-#define DBLINK_PARTIAL_ROWS	PGRES_SINGLE_TUPLE
+#define dbl_is_chunk(status)	false
 #endif
 
 /* In a build for tests: count the objects of libpq that are open. */

@@ -51,44 +51,16 @@ typedef struct DecoderColumn
 	bool		dropped;		/* of the row type: always NULL */
 } DecoderColumn;
 
-/* This session's date styles, as the server keeps them. */
-typedef struct Styles
-{
-	int			date_style;
-	int			date_order;
-	int			interval_style;
-} Styles;
-
 /* Converts the rows of one result. */
 struct DblinkDecoder
 {
 	TupleDesc	tupdesc;
 	DecoderColumn *columns;		/* natts of them */
 	MemoryContext row_context;	/* of what the row's Datums point to */
-	const char *styles[2];		/* the remote's DateStyle and IntervalStyle,
-								 * NULL where no conversion depends on them */
-	Styles		compared;		/* our styles when they were compared with */
-	bool		differ[2];		/* the remote's, and which of them differ */
+	DblinkStyles styles;
 	uint64		row;			/* number of the current row, from 1 */
 	int			column;			/* index of the current column */
 };
-
-/* The settings of the remote session that its text depends on. */
-static const char *const style_names[] = {"DateStyle", "IntervalStyle"};
-
-static BinaryForm binary_form(Oid type);
-static void compare_styles(DblinkDecoder *decoder);
-static void column_begin(DecoderColumn *column, Form_pg_attribute att, bool binary);
-static void format_check(DblinkConn *conn, PGresult *res, TupleDesc tupdesc);
-static bool depends_on_styles(TupleDesc tupdesc);
-static void column_count_check(PGresult *res, TupleDesc tupdesc);
-static void conversion_context(void *arg);
-static inline bool is_ascii_chunk(uint64 chunk);
-static inline bool is_plain_ascii(const char *bytes, int len);
-static Datum receive_value(DblinkDecoder *decoder, DecoderColumn *column,
-						   const char *value, int len);
-static Datum decode_value(DblinkDecoder *decoder, DecoderColumn *column,
-						  const DblinkValue *raw, bool *isnull);
 
 /*
  * How are values of this type decoded when they come in binary?
@@ -151,7 +123,8 @@ binary_form(Oid type)
 }
 
 /*
- * Are all columns of a row type safe to be had in binary from this remote?
+ * Check whether all columns of a row type can safely be requested in binary from this
+ * remote.
  *
  * Servers older than 10 may have timestamps of another kind, and newer ones
  * than this intervals that are not known here.
@@ -218,12 +191,12 @@ format_check(DblinkConn *conn, PGresult *res, TupleDesc tupdesc)
 	{
 		int			format = PQfformat(res, i);
 
-		if (conn->binary && PQftype(res, i) != TupleDescAttr(tupdesc, i)->atttypid)
+		if (conn->exchange.binary && PQftype(res, i) != TupleDescAttr(tupdesc, i)->atttypid)
 			ereport(ERROR,
 					(errcode(ERRCODE_DATATYPE_MISMATCH),
 					 errmsg("type of remote column %d changed while the query was being prepared",
 							i + 1)));
-		if (conn->binary)
+		if (conn->exchange.binary)
 			continue;
 		if (format != 0 &&
 			(format != 1 || binary_form(PQftype(res, i)) != BINARY_TEXT))
@@ -231,48 +204,6 @@ format_check(DblinkConn *conn, PGresult *res, TupleDesc tupdesc)
 					(errcode(ERRCODE_PROTOCOL_VIOLATION),
 					 errmsg("remote server sent a column in binary format, but text was asked for")));
 	}
-}
-
-/*
- * Can the conversion of some column depend on the date styles?  It does for
- * dates and intervals, and may for whatever is not known here: arrays, composite
- * types, domains with checks, and types of users.
- *
- * COMPAT: stock takes on the styles whatever the columns are; so it refuses even
- * an integer from a remote whose style is nonsense.
- */
-static bool
-depends_on_styles(TupleDesc tupdesc)
-{
-	int			i;
-
-	for (i = 0; i < tupdesc->natts; i++)
-	{
-		switch (TupleDescAttr(tupdesc, i)->atttypid)
-		{
-			case BOOLOID:
-			case BYTEAOID:
-			case CHAROID:
-			case NAMEOID:
-			case INT8OID:
-			case INT2OID:
-			case INT4OID:
-			case TEXTOID:
-			case OIDOID:
-			case JSONOID:
-			case JSONBOID:
-			case FLOAT4OID:
-			case FLOAT8OID:
-			case BPCHAROID:
-			case VARCHAROID:
-			case NUMERICOID:
-			case UUIDOID:
-				break;
-			default:
-				return true;
-		}
-	}
-	return false;
 }
 
 /*
@@ -289,8 +220,9 @@ column_count_check(PGresult *res, TupleDesc tupdesc)
 	ereport(ERROR,
 			(errcode(ERRCODE_DATATYPE_MISMATCH),
 			 errmsg("remote query result rowtype does not match the specified FROM clause rowtype"),
-			 errdetail("The remote query returns %d %s, but the column definition list has %d.",
-					   remote, remote == 1 ? "column" : "columns", local)));
+			 errdetail_plural("The remote query returns %d column, but the column definition list has %d.",
+							  "The remote query returns %d columns, but the column definition list has %d.",
+							  remote, remote, local)));
 }
 
 /*
@@ -303,7 +235,6 @@ DblinkDecoder *
 dbl_dec_begin(DblinkConn *conn, PGresult *res, TupleDesc tupdesc)
 {
 	DblinkDecoder *decoder;
-	bool		styled = !conn->binary && depends_on_styles(tupdesc);
 	int			i;
 
 	column_count_check(res, tupdesc);
@@ -317,82 +248,19 @@ dbl_dec_begin(DblinkConn *conn, PGresult *res, TupleDesc tupdesc)
 												 ALLOCSET_DEFAULT_SIZES);
 	for (i = 0; i < tupdesc->natts; i++)
 		column_begin(&decoder->columns[i], TupleDescAttr(tupdesc, i),
-					 conn->binary && PQfformat(res, i) != 0);
+					 conn->exchange.binary && PQfformat(res, i) != 0);
 
-	for (i = 0; styled && i < lengthof(style_names); i++)
-	{
-		const char *remote = PQparameterStatus(conn->pgconn, style_names[i]);
-
-		decoder->styles[i] = remote ? pstrdup(remote) : NULL;
-	}
-	compare_styles(decoder);
+	dbl_styles_note(&decoder->styles, conn, res, tupdesc);
 	return decoder;
 }
 
 /*
- * Free a decoder's memory.
+ * The settings that the decoder's conversions depend on, as of its beginning.
  */
-void
-dbl_dec_end(DblinkDecoder *decoder)
+const DblinkStyles *
+dbl_dec_styles(DblinkDecoder *decoder)
 {
-	MemoryContextDelete(decoder->row_context);
-}
-
-/*
- * Find out which of our date styles differ from the remote's.
- */
-static void
-compare_styles(DblinkDecoder *decoder)
-{
-	int			i;
-
-	for (i = 0; i < lengthof(style_names); i++)
-		decoder->differ[i] = decoder->styles[i] != NULL &&
-			strcmp(decoder->styles[i],
-				   GetConfigOption(style_names[i], false, false)) != 0;
-	decoder->compared.date_style = DateStyle;
-	decoder->compared.date_order = DateOrder;
-	decoder->compared.interval_style = IntervalStyle;
-}
-
-/*
- * Take on the remote session's date styles, if conversions depend on them and
- * they differ from ours.  Gives the GUC nest level for dbl_dec_mimic_end(), -1
- * if there was nothing to do.  An error undoes it, with everything else of its
- * transaction.  Throws 22023 if the remote's style is nonsense.
- */
-int
-dbl_dec_mimic(DblinkDecoder *decoder)
-{
-	int			guc_level = -1;
-	int			i;
-
-	if (decoder->compared.date_style != DateStyle ||
-		decoder->compared.date_order != DateOrder ||
-		decoder->compared.interval_style != IntervalStyle)
-		compare_styles(decoder);
-
-	for (i = 0; i < lengthof(style_names); i++)
-	{
-		if (!decoder->differ[i])
-			continue;
-		if (guc_level < 0)
-			guc_level = NewGUCNestLevel();
-		(void) set_config_option(style_names[i], decoder->styles[i],
-								 PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-	}
-	return guc_level;
-}
-
-/*
- * Back to our own styles.
- */
-void
-dbl_dec_mimic_end(int guc_level)
-{
-	if (guc_level >= 0)
-		AtEOXact_GUC(true, guc_level);
+	return &decoder->styles;
 }
 
 /*
@@ -414,8 +282,9 @@ conversion_context(void *arg)
 }
 
 /*
- * Are these eight bytes plain ASCII characters, none of them NUL?  A NUL borrows
- * from the byte above it; that can only make false what is false already.
+ * Check whether these eight bytes are plain ASCII characters, none of them NUL.  A NUL
+ * borrows from the byte above it, which does no harm, because the result is false
+ * already.
  */
 static inline bool
 is_ascii_chunk(uint64 chunk)
@@ -546,7 +415,7 @@ dbl_dec_row(DblinkDecoder *decoder, DblinkConn *conn, const DblinkValue *row,
 	context.previous = error_context_stack;
 	error_context_stack = &context;
 	if (conn != NULL)
-		conn->converting = true;
+		dbl_ex_set_converting(conn, true);
 
 	decoder->row++;
 	for (decoder->column = 0;
@@ -564,7 +433,7 @@ dbl_dec_row(DblinkDecoder *decoder, DblinkConn *conn, const DblinkValue *row,
 	}
 
 	if (conn != NULL)
-		conn->converting = false;
+		dbl_ex_set_converting(conn, false);
 	error_context_stack = context.previous;
 	MemoryContextSwitchTo(caller_context);
 }

@@ -12,8 +12,10 @@
  * may be broken or hostile.  So none reaches the local log or client without
  * passing through dbl_err_clean().
  *
- * Our own messages never contain a conninfo string or the value of an option.
- * libpq's message about a bad string may quote a part of it.
+ * Our own messages contain no conninfo string and no value of an option, with one
+ * exception, which is stock's: a name for which there is no connection is quoted, and
+ * a user may have written a conninfo string in its place.  libpq's message about a bad
+ * string may quote a part of it.
  *
  *-------------------------------------------------------------------------
  */
@@ -81,7 +83,7 @@ dbl_err_reason(DblinkConn *conn)
 	if (reason[0] != '\0')
 		return reason;
 	return psprintf("unexpected answer of the remote server (%s)",
-					PQresStatus(PQresultStatus(conn->res)));
+					PQresStatus(PQresultStatus(conn->exchange.res)));
 }
 
 /*
@@ -91,8 +93,8 @@ dbl_err_reason(DblinkConn *conn)
 void
 dbl_err_fill(DblinkError *error, DblinkConn *conn)
 {
-	const char *sqlstate = PQresultErrorField(conn->res, PG_DIAG_SQLSTATE);
-	const char *primary = PQresultErrorField(conn->res, PG_DIAG_MESSAGE_PRIMARY);
+	const char *sqlstate = PQresultErrorField(conn->exchange.res, PG_DIAG_SQLSTATE);
+	const char *primary = PQresultErrorField(conn->exchange.res, PG_DIAG_MESSAGE_PRIMARY);
 
 	/* A hostile server can send a SQLSTATE of any length. */
 	if (sqlstate != NULL && strlen(sqlstate) == 5)
@@ -104,9 +106,9 @@ dbl_err_fill(DblinkError *error, DblinkConn *conn)
 	error->primary = primary ? dbl_err_clean(primary) : dbl_err_message(conn);
 	if (error->primary[0] == '\0')
 		error->primary = "could not obtain message string for remote error";
-	error->detail = dbl_err_clean(PQresultErrorField(conn->res, PG_DIAG_MESSAGE_DETAIL));
-	error->hint = dbl_err_clean(PQresultErrorField(conn->res, PG_DIAG_MESSAGE_HINT));
-	error->context = dbl_err_clean(PQresultErrorField(conn->res, PG_DIAG_CONTEXT));
+	error->detail = dbl_err_clean(PQresultErrorField(conn->exchange.res, PG_DIAG_MESSAGE_DETAIL));
+	error->hint = dbl_err_clean(PQresultErrorField(conn->exchange.res, PG_DIAG_MESSAGE_HINT));
+	error->context = dbl_err_clean(PQresultErrorField(conn->exchange.res, PG_DIAG_CONTEXT));
 	error->where = conn->kind == DBLINK_NAMED ?
 		psprintf("dblink connection named \"%s\"", conn->name) :
 		"unnamed dblink connection";

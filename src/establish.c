@@ -31,8 +31,8 @@
 #include "storage/procarray.h"
 #include "utils/memutils.h"
 
-/* How much of a remote notice is logged. */
-#define NOTICE_MAX		8192
+/* How long connecting may take before this session makes room for it. */
+#define PATIENCE_MS		1000
 
 /* How an attempt to connect ended. */
 typedef enum DblinkOutcome
@@ -50,6 +50,9 @@ typedef struct DblinkAttempt
 	const char *encoding;		/* what to ask the remote for, or NULL */
 	DblinkHosts hosts;			/* the remaining ones after a time-out */
 	StringInfoData timed_out;	/* messages about those that are left out */
+	TimestampTz room_at;		/* when to call this: */
+	bool		(*make_room) (void);	/* releases what this session does not
+										 * need; NULL when it has */
 } DblinkAttempt;
 
 /* The parameters of PQconnectStartParams(). */
@@ -68,9 +71,6 @@ typedef struct DblinkAddress
 	char		port[NI_MAXSERV];
 } DblinkAddress;
 
-/* For making the log entry of a notice; reset after each. */
-static MemoryContext notice_context = NULL;
-
 /*
  * Reserve a file descriptor for a connection that is about to be made.  Returns
  * false if the session has none left, or if this would be the last, because every
@@ -85,53 +85,6 @@ dbl_est_reserve_fd(DblinkConn *conn)
 		return false;
 	ReleaseExternalFD();
 	return true;
-}
-
-/*
- * Notice receiver: write a remote NOTICE to the local log, as one entry however
- * many lines it has, and of no more than NOTICE_MAX bytes.  Neither the local
- * statement nor the context goes with it, because both can hold a connection
- * string.
- *
- * libpq calls this in the middle of its own work.  An error that left here would
- * leave libpq in an unknown state, so neither an interrupt nor a lack of memory
- * may throw: a message that cannot be logged is lost.  An error resets
- * InterruptHoldoffCount, so we restore it.
- */
-static void
-log_notice(void *arg, const PGresult *res)
-{
-	MemoryContext caller_context = CurrentMemoryContext;
-	uint32		holdoff = InterruptHoldoffCount;
-
-	HOLD_INTERRUPTS();
-	PG_TRY();
-	{
-		const char *raw = PQresultErrorMessage(res);
-		char	   *notice;
-
-		if (notice_context == NULL)
-			notice_context = AllocSetContextCreate(TopMemoryContext,
-												   "dblink notice",
-												   ALLOCSET_SMALL_SIZES);
-		MemoryContextSwitchTo(notice_context);
-		notice = pnstrdup(raw, Min(strlen(raw), NOTICE_MAX));
-		ereport(LOG,
-				(errmsg_internal("received message via remote connection: %s",
-								 pchomp(dbl_err_clean(notice))),
-				 errhidestmt(true),
-				 errhidecontext(true)));
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(caller_context);
-		FlushErrorState();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(caller_context);
-	if (notice_context != NULL)
-		MemoryContextReset(notice_context);
-	InterruptHoldoffCount = holdoff;
 }
 
 /*
@@ -197,7 +150,7 @@ connect_start(DblinkConn *conn, const DblinkAttempt *attempt)
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not establish connection"),
 				 errdetail("out of memory")));
-	PQsetNoticeReceiver(conn->pgconn, log_notice, NULL);
+	PQsetNoticeReceiver(conn->pgconn, dbl_notice_receive, conn);
 }
 
 /*
@@ -291,16 +244,67 @@ connect_timeout(PGconn *pgconn, const PQconninfoOption *options)
 }
 
 /*
+ * Release what this session does not need, the first time only.  Returns false if
+ * there was nothing.
+ */
+static bool
+make_room(DblinkAttempt *attempt)
+{
+	bool		(*call) (void) = attempt->make_room;
+
+	attempt->make_room = NULL;
+	return call != NULL && call();
+}
+
+/*
+ * Check whether the remote refused a password.  Then there is nothing to make room for,
+ * and another attempt may lock out the user.  The names of authentication methods
+ * are much the same in all languages.
+ */
+static bool
+is_password_refused(PGconn *pgconn)
+{
+	return PQconnectionUsedPassword(pgconn) &&
+		(strcasestr(PQerrorMessage(pgconn), "authenti") != NULL ||
+		 strcasestr(PQerrorMessage(pgconn), "autenti") != NULL);
+}
+
+/*
+ * Wait until the socket is ready for libpq to go on, up to "left" milliseconds (-1:
+ * for ever).  Returns false if the time is over, or something else has happened.
+ *
+ * The remote may have to wait for a place that another connection of ours holds, as
+ * in a pooler's queue: so after a second, what we do not need is given back.
+ */
+static bool
+connect_wait(DblinkConn *conn, DblinkAttempt *attempt, int event, long left)
+{
+	uint32		wait_event = dbl_wait_event(conn->kind == DBLINK_ONE_CALL ?
+											DBLINK_WAIT_GET_CONNECT :
+											DBLINK_WAIT_CONNECT);
+	bool		patient = attempt->make_room != NULL;
+	long		room_left = patient ? dbl_time_left(attempt->room_at) : -1;
+
+	if (patient && room_left == 0)
+	{
+		(void) make_room(attempt);
+		return false;
+	}
+	if (patient && (left < 0 || room_left < left))
+		left = room_left;
+	event = dbl_remote_wait(conn, event, left, wait_event);
+	CHECK_FOR_INTERRUPTS();
+	return event != 0;
+}
+
+/*
  * Go on connecting until libpq has succeeded or failed.  Returns false if an
  * address did not answer in "timeout" milliseconds.
  */
 static bool
-connect_poll(DblinkConn *conn, long timeout)
+connect_poll(DblinkConn *conn, DblinkAttempt *attempt, long timeout)
 {
 	PostgresPollingStatusType status = PGRES_POLLING_WRITING;
-	uint32		wait_event = dbl_wait_event(conn->kind == DBLINK_ONE_CALL ?
-											DBLINK_WAIT_GET_CONNECT :
-											DBLINK_WAIT_CONNECT);
 	TimestampTz deadline = 0;
 	DblinkAddress address = {0};
 
@@ -322,8 +326,9 @@ connect_poll(DblinkConn *conn, long timeout)
 			if (left == 0)
 				return false;
 		}
-		if (dbl_remote_wait(conn, event, left, wait_event))
+		if (connect_wait(conn, attempt, event, left))
 			status = PQconnectPoll(conn->pgconn);
+		dbl_notice_report(conn);
 	}
 	return true;
 }
@@ -408,7 +413,7 @@ connect_once(DblinkConn *conn, DblinkAttempt *attempt)
 	if (PQstatus(conn->pgconn) != CONNECTION_BAD)
 		timeout = connect_timeout(conn->pgconn, options);
 
-	if (!connect_poll(conn, timeout))
+	if (!connect_poll(conn, attempt, timeout))
 	{
 		append_problem(&attempt->timed_out, conn->pgconn, "timeout expired");
 		if (!dbl_hosts_skip(&attempt->hosts, options, conn->pgconn))
@@ -427,13 +432,19 @@ connect_once(DblinkConn *conn, DblinkAttempt *attempt)
  * file descriptor.
  *
  * connect_timeout holds for each address.  A remote that cannot convert to our
- * encoding keeps its own, because its data is checked before it is used.  Throws
- * 08001 with libpq's reason.
+ * encoding keeps its own, because its data is checked before it is used.  If the
+ * remote refuses us, it is tried once more after make_room_call(), which returns
+ * whether it could give something back.  Throws 08001 with libpq's reason.
  */
 void
-dbl_est_connect(DblinkConn *conn, const DblinkConnInfo *conninfo)
+dbl_est_connect(DblinkConn *conn, const DblinkConnInfo *conninfo,
+				bool (*make_room_call) (void))
 {
-	DblinkAttempt attempt = {.conninfo = conninfo};
+	DblinkAttempt attempt = {
+		.conninfo = conninfo,
+		.room_at = dbl_deadline(PATIENCE_MS),
+		.make_room = make_room_call
+	};
 
 	Assert(!conn->open && conninfo->options != NULL);
 
@@ -450,6 +461,12 @@ dbl_est_connect(DblinkConn *conn, const DblinkConnInfo *conninfo)
 				PQsetnonblocking(conn->pgconn, 1);
 				return;
 			case DBLINK_REFUSED:
+				if (!is_password_refused(conn->pgconn) && make_room(&attempt))
+				{
+					memset(&attempt.hosts, 0, sizeof(attempt.hosts));
+					resetStringInfo(&attempt.timed_out);
+					break;
+				}
 				appendStringInfoString(&attempt.timed_out,
 									   PQerrorMessage(conn->pgconn));
 				dbl_err_not_connected(attempt.timed_out.data);
@@ -492,6 +509,6 @@ dbl_est_set_encoding(DblinkConn *conn)
 	const char *used = PQparameterStatus(conn->pgconn, "client_encoding");
 
 	if (used == NULL || strcmp(used, wanted) != 0)
-		(void) dbl_remote_exec(conn, psprintf("SET client_encoding TO '%s'", wanted));
-	dbl_remote_forget(conn);
+		(void) dbl_ex_run(conn, psprintf("SET client_encoding TO '%s'", wanted));
+	dbl_ex_clear(conn);
 }

@@ -4,14 +4,15 @@
  *	  Connections that are kept for another call.
  *
  * A call by conninfo string or server name opens a connection for itself.  With
- * dblink.keep_connections it is not closed then but put in here, and found again
- * by a call of the same user with the same string.  If that came from a foreign
- * server, it has to be unchanged: changes of servers and user mappings are
+ * dblink.keep_connections it is not closed at the end but kept, and found again by
+ * a call of the same user with the same string.  If that came from a foreign
+ * server, the server has to be unchanged: changes of servers and user mappings are
  * counted, and a connection from before the last one is stale.
  *
- * Here is which connections those are.  What it takes to put one in, or to use it
- * again, and closing those that are handed out as stale or too many, is in
- * connection.c.
+ * A kept connection only saves time.  So it yields to everything that it could
+ * obstruct: a connection that is refused, the last file descriptor, a statement about
+ * a database, which may need that no session is connected to it, and a setting that
+ * a rollback takes back.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,18 +20,22 @@
 
 #include "dblink.h"
 
+#include "access/xact.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
-/* The last used is the last. */
-static dlist_head kept = DLIST_STATIC_INIT(kept);
-
 /* How often a foreign server or a user mapping has changed. */
 static uint64 server_changes = 0;
 
-static void server_changed(Datum arg, int cacheid, uint32 hashvalue);
-static bool is_stale(const DblinkConn *conn);
+/*
+ * Syscache callback: a foreign server or a user mapping has changed.
+ */
+static void
+server_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	server_changes++;
+}
 
 /*
  * Called once, when the library is loaded.
@@ -43,15 +48,6 @@ dbl_kept_init(void)
 }
 
 /*
- * Syscache callback: a foreign server or a user mapping has changed.
- */
-static void
-server_changed(Datum arg, int cacheid, uint32 hashvalue)
-{
-	server_changes++;
-}
-
-/*
  * Note what the effective user opens a connection for a call with, so that it can
  * be kept: the conninfo string, which is a foreign server's or the user's own.
  */
@@ -59,88 +55,196 @@ void
 dbl_kept_note(DblinkConn *conn, const DblinkConnInfo *conninfo)
 {
 	if (dbl_keep_connections > 0)
-		conn->conninfo = MemoryContextStrdup(TopMemoryContext, conninfo->string);
-	conn->userid = GetUserId();
-	conn->from_server = conninfo->from_server;
-	conn->server_changes = server_changes;
+		conn->place.conninfo = MemoryContextStrdup(TopMemoryContext, conninfo->string);
+	conn->place.userid = GetUserId();
+	conn->place.from_server = conninfo->from_server;
+	conn->place.server_changes = server_changes;
 }
 
 /*
- * May the foreign server that it leads to have changed since it was opened?
+ * Check whether the foreign server that it leads to may have changed since it was
+ * opened.
  */
 static bool
 is_stale(const DblinkConn *conn)
 {
-	return conn->from_server && conn->server_changes != server_changes;
+	return conn->place.from_server && conn->place.server_changes != server_changes;
 }
 
 /*
- * May a connection be kept that a call has no more use for?
+ * The first connection in the list that is kept, which is the one that was used the
+ * longest ago, and how many there are.  NULL if there is none.
  */
-bool
-dbl_kept_is_wanted(const DblinkConn *conn)
+static DblinkConn *
+oldest(int *count)
 {
-	return dbl_keep_connections > 0 && conn->conninfo != NULL &&
-		!is_stale(conn) && PQtransactionStatus(conn->pgconn) == PQTRANS_IDLE;
-}
-
-/*
- * Put in a connection, taking it out of the list that it is in.
- */
-void
-dbl_kept_put(DblinkConn *conn)
-{
-	dlist_delete(&conn->node);
-	dlist_push_tail(&kept, &conn->node);
-}
-
-/*
- * The connection of the effective user with this conninfo string, NULL if there
- * is none.
- */
-DblinkConn *
-dbl_kept_find(const char *conninfo)
-{
+	DblinkConn *first = NULL;
 	dlist_iter	iter;
 
-	dlist_foreach(iter, &kept)
+	*count = 0;
+	dlist_foreach(iter, dbl_reg_list())
 	{
 		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
 
-		if (conn->userid == GetUserId() && strcmp(conn->conninfo, conninfo) == 0)
+		if (conn->kind != DBLINK_KEPT)
+			continue;
+		if (first == NULL)
+			first = conn;
+		(*count)++;
+	}
+	return first;
+}
+
+/*
+ * Close kept connections that are stale, and the oldest of those that are more
+ * than the limit.  Never throws.
+ */
+void
+dbl_kept_trim(int limit)
+{
+	dlist_mutable_iter iter;
+	DblinkConn *first;
+	int			count;
+
+	dlist_foreach_modify(iter, dbl_reg_list())
+	{
+		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
+
+		if (conn->kind == DBLINK_KEPT && is_stale(conn))
+			dbl_reg_close(conn);
+	}
+	while ((first = oldest(&count)) != NULL && count > limit)
+		dbl_reg_close(first);
+}
+
+/*
+ * Close the kept connection that was used the longest ago.  Returns false if there
+ * is none.
+ */
+bool
+dbl_kept_close_oldest(void)
+{
+	int			count;
+	DblinkConn *first = oldest(&count);
+
+	dbl_reg_close(first);
+	return first != NULL;
+}
+
+/*
+ * Close all kept connections.  Never throws.
+ */
+void
+dbl_kept_close_all(void)
+{
+	dbl_kept_trim(0);
+}
+
+/*
+ * A call is about to run this text on a remote.  A statement about a database may need
+ * that no session is connected to it.
+ */
+void
+dbl_kept_yield_to(const char *sql)
+{
+	int			count;
+
+	if (oldest(&count) != NULL && strcasestr(sql, "database") != NULL)
+		dbl_kept_close_all();
+}
+
+/*
+ * Throw away the notifications that arrived for a call that is over.
+ */
+static void
+forget_notifications(PGconn *pgconn)
+{
+	PGnotify   *notify;
+
+	while ((notify = PQnotifies(pgconn)) != NULL)
+		PQfreemem(notify);
+}
+
+/*
+ * Keep a connection for a later call with the same conninfo string by the same
+ * user, if that is wanted.  What the call has left in the remote session is
+ * discarded: that is sent now, and its answer read when the connection is used
+ * again, so that no call waits for it.
+ */
+static bool
+keep(DblinkConn *conn)
+{
+	if (dbl_keep_connections <= 0 || conn->place.conninfo == NULL || is_stale(conn) ||
+		PQtransactionStatus(conn->pgconn) != PQTRANS_IDLE ||
+		!dbl_ex_send(conn, "DISCARD ALL"))
+		return false;
+
+	dbl_ex_leave(conn);
+	forget_notifications(conn->pgconn);
+	conn->kind = DBLINK_KEPT;
+	dlist_delete(&conn->node);
+	dlist_push_tail(dbl_reg_list(), &conn->node);
+	dbl_kept_trim(dbl_keep_connections);
+	return true;
+}
+
+/*
+ * A call has no more use for the connection: one that was opened for it is kept
+ * for another, or closed.
+ */
+void
+dbl_kept_release(DblinkConn *conn)
+{
+	if (conn->kind == DBLINK_ONE_CALL && !keep(conn))
+		dbl_reg_close(conn);
+}
+
+/*
+ * The kept connection of the effective user with this conninfo string, NULL if
+ * there is none.
+ */
+static DblinkConn *
+find(const char *conninfo)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, dbl_reg_list())
+	{
+		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
+
+		if (conn->kind == DBLINK_KEPT && conn->place.userid == GetUserId() &&
+			strcmp(conn->place.conninfo, conninfo) == 0)
 			return conn;
 	}
 	return NULL;
 }
 
 /*
- * The connection that was used the longest ago, NULL if there is none.
+ * Take the kept connection of the effective user with this conninfo string into
+ * use for one call; NULL if there is none that is alive and clean.  The caller has
+ * checked that the user may connect with this string, as for a new connection.
  */
 DblinkConn *
-dbl_kept_oldest(void)
+dbl_kept_take(const DblinkConnInfo *conninfo)
 {
-	if (dlist_is_empty(&kept))
+	DblinkConn *conn;
+
+	dbl_kept_trim(dbl_keep_connections);
+	conn = find(conninfo->string);
+	if (conn == NULL)
 		return NULL;
-	return dlist_container(DblinkConn, node, dlist_head_node(&kept));
-}
 
-/*
- * A connection that is not to be kept any longer: one that is stale, or if they
- * are too many, the oldest.  NULL if there is none.
- */
-DblinkConn *
-dbl_kept_surplus(void)
-{
-	int			count = 0;
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &kept)
+	/* From here on an error closes it, as if it were new. */
+	conn->kind = DBLINK_ONE_CALL;
+	conn->level = GetCurrentTransactionNestLevel();
+	if (PQresultStatus(dbl_ex_finish(conn)) != PGRES_COMMAND_OK ||
+		!dbl_remote_is_alive(conn))
 	{
-		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
-
-		if (is_stale(conn))
-			return conn;
-		count++;
+		dbl_reg_close(conn);
+		return NULL;
 	}
-	return count > dbl_keep_connections ? dbl_kept_oldest() : NULL;
+	forget_notifications(conn->pgconn);
+	dbl_sec_password_used_check(conn, conninfo);
+	dbl_est_set_encoding(conn);
+	return conn;
 }

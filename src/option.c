@@ -224,7 +224,7 @@ defelem_find(List *options, const char *name)
 }
 
 /*
- * Check whether the session's own SCRAM login is to be passed on to a server.
+ * Check whether the session's own SCRAM login must be passed on to a server.
  * The user mapping decides, else the server.  Throws 42601 if the value is no
  * Boolean.
  */

@@ -9,9 +9,8 @@
  * a function scan keeps its rows, but not what a custom scan does.)
  *
  * Where the two could be told apart, as far as the planner can know, the function
- * scan stays (is_streamable); what
- * is not known before the arguments are, is decided when the scan starts, in
- * scan.c.
+ * scan stays (is_streamable).  What is not known before the arguments are is decided
+ * when the scan starts, in scan.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -30,92 +29,118 @@
 #include "optimizer/paths.h"
 #include "optimizer/restrictinfo.h"
 #include "parser/parsetree.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
 #include "utils/syscache.h"
 
 static set_rel_pathlist_hook_type previous_hook = NULL;
 
-static DblinkScanned scanned_function(Oid funcid);
-static bool are_arguments_streamable(DblinkScanned function, List *args);
-static bool is_whole_row_used(RelOptInfo *rel, Index rti);
-static bool is_streamable(RelOptInfo *rel, Index rti, RangeTblEntry *rte);
-static List *scan_tlist(Index rti, RangeTblEntry *rte, RangeTblFunction *rtfunc);
-static Plan *plan_scan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist,
-					   List *clauses, List *custom_plans);
-static void add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte);
-
-static const CustomPathMethods path_methods = {
-	.CustomName = "dblink",
-	.PlanCustomPath = plan_scan
-};
+/* The functions that a scan can take the place of; see dbl_plan_init(). */
+static const DblinkScannable *scannable_functions = NULL;
 
 /*
- * Which of our functions is this?  Users declare functions of their own on our
- * symbols, under any name, and there may be others of our names: so it is told
- * by the address of its code.  A function with SECURITY DEFINER or SET is run
- * through a handler of the server's, and is none of ours then.
+ * The entry for the C function of this name; NULL if it is none of ours.
  */
-static DblinkScanned
-scanned_function(Oid funcid)
+static const DblinkScannable *
+find_symbol(const char *symbol)
 {
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
-	bool		is_c;
-	FmgrInfo	finfo;
+	const DblinkScannable *entry;
 
-	if (!HeapTupleIsValid(tuple))
-		return DBLINK_SCAN_NONE;
-	is_c = ((Form_pg_proc) GETSTRUCT(tuple))->prolang == ClanguageId;
-	ReleaseSysCache(tuple);
-	if (!is_c)
-		return DBLINK_SCAN_NONE;
-
-	fmgr_info(funcid, &finfo);
-	if (!finfo.fn_strict || !finfo.fn_retset)
-		return DBLINK_SCAN_NONE;
-	if (finfo.fn_addr == dblink_record)
-		return DBLINK_SCAN_RECORD;
-	if (finfo.fn_addr == dblink_fetch)
-		return DBLINK_SCAN_FETCH;
-	if (finfo.fn_addr == dblink_get_result)
-		return DBLINK_SCAN_GET_RESULT;
-	return DBLINK_SCAN_NONE;
+	for (entry = scannable_functions; entry->function != DBLINK_SCAN_NONE; entry++)
+	{
+		if (strcmp(entry->symbol, symbol) == 0)
+			return entry;
+	}
+	return NULL;
 }
 
 /*
- * Do the arguments have one of the forms of the extension's script, and is
- * fail_on_error not given, or known to be true?
+ * The entry for a function's C code, by its name; NULL if it has none of ours.
+ */
+static const DblinkScannable *
+find_by_name(Oid funcid)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
+	const DblinkScannable *entry = NULL;
+	Datum		prosrc;
+	bool		isnull;
+
+	if (!HeapTupleIsValid(tuple))
+		return NULL;
+	if (((Form_pg_proc) GETSTRUCT(tuple))->prolang == ClanguageId)
+	{
+		prosrc = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &isnull);
+		if (!isnull)
+			entry = find_symbol(TextDatumGetCString(prosrc));
+	}
+	ReleaseSysCache(tuple);
+	return entry;
+}
+
+/*
+ * Returns the entry of the function that this is, NULL if it is none of ours.  Users
+ * declare functions of their own on our symbols, under any name, and there may be
+ * others of our names, so we compare the address of its code.  A function with SECURITY DEFINER or SET is run
+ * through a handler of the server's, and is none of ours then.
+ *
+ * To know the address is to load the function's library, so this must come after the
+ * check of the privilege to execute it.
+ */
+static const DblinkScannable *
+find_scannable(Oid funcid)
+{
+	const DblinkScannable *entry = find_by_name(funcid);
+	FmgrInfo	finfo;
+
+	if (entry == NULL ||
+		object_aclcheck(ProcedureRelationId, funcid, GetUserId(), ACL_EXECUTE) != ACLCHECK_OK)
+		return NULL;
+	fmgr_info(funcid, &finfo);
+	if (!finfo.fn_strict || !finfo.fn_retset || finfo.fn_addr != entry->address)
+		return NULL;
+	return entry;
+}
+
+/*
+ * Check whether fail_on_error is known to be true.
  */
 static bool
-are_arguments_streamable(DblinkScanned function, List *args)
+is_true(Node *flag)
 {
-	int			n = list_length(args);
-	int			least = function == DBLINK_SCAN_FETCH ? 2 : 1;
-	int			most = function == DBLINK_SCAN_GET_RESULT ? 1 : least + 1;
+	return IsA(flag, Const) && !((Const *) flag)->constisnull &&
+		DatumGetBool(((Const *) flag)->constvalue);
+}
+
+/*
+ * Check whether the arguments have one of the forms of the extension's script, and
+ * fail_on_error is not given, or known to be true.
+ */
+static bool
+are_arguments_streamable(const DblinkScannable *entry, List *args)
+{
+	DblinkArgMap map;
 	int			i;
 
-	if (n > 0 && exprType(llast(args)) == BOOLOID)
-	{
-		Const	   *flag = (Const *) llast(args);
-
-		if (!IsA(flag, Const) || flag->constisnull ||
-			!DatumGetBool(flag->constvalue))
-			return false;
-		n--;
-	}
-	if (n < least || n > most)
+	if (args == NIL ||
+		!dbl_args_map(list_length(args), exprType(llast(args)) == BOOLOID,
+					  entry->nfixed, &map))
 		return false;
-	for (i = 0; i < n; i++)
+	if (map.flag >= 0 &&
+		(exprType(llast(args)) != BOOLOID || !is_true(llast(args))))
+		return false;
+	if (map.name >= 0 ? exprType(linitial(args)) != TEXTOID : entry->needs_name)
+		return false;
+	for (i = 0; i < entry->nfixed; i++)
 	{
-		bool		is_count = (function == DBLINK_SCAN_FETCH && i == n - 1);
-		Oid			wanted = is_count ? INT4OID : TEXTOID;
-
-		if (exprType(list_nth(args, i)) != wanted)
+		if (exprType(list_nth(args, map.first + i)) != entry->fixed[i])
 			return false;
 	}
 	return true;
 }
 
 /*
- * Is a whole row of the relation used anywhere?  A scan has columns only.
+ * Check whether a whole row of the relation is used anywhere, because a scan has
+ * columns only.
  */
 static bool
 is_whole_row_used(RelOptInfo *rel, Index rti)
@@ -132,8 +157,8 @@ is_whole_row_used(RelOptInfo *rel, Index rti)
 }
 
 /*
- * As far as the planner can know, may this relation be streamed?  It is one of
- * our functions, alone, with a column definition list, and with arguments that
+ * Check whether this relation can be streamed, as far as the planner can know: it is
+ * one of our functions, alone, with a column definition list, and with arguments that
  * are known before the scan starts.
  */
 static bool
@@ -141,7 +166,7 @@ is_streamable(RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 {
 	RangeTblFunction *rtfunc;
 	FuncExpr   *expr;
-	DblinkScanned function;
+	const DblinkScannable *entry;
 
 	if (dbl_streaming == DBLINK_STREAMING_OFF ||
 		rte->rtekind != RTE_FUNCTION || !IS_SIMPLE_REL(rel) ||
@@ -155,9 +180,9 @@ is_streamable(RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 		expr->funcresulttype != RECORDOID)
 		return false;
 
-	function = scanned_function(expr->funcid);
-	return function != DBLINK_SCAN_NONE &&
-		are_arguments_streamable(function, expr->args) &&
+	entry = find_scannable(expr->funcid);
+	return entry != NULL &&
+		are_arguments_streamable(entry, expr->args) &&
 		!contain_var_clause((Node *) expr->args) &&
 		!contain_subplans((Node *) expr->args) &&
 		!is_whole_row_used(rel, rti);
@@ -190,7 +215,7 @@ scan_tlist(Index rti, RangeTblEntry *rte, RangeTblFunction *rtfunc)
 
 /*
  * The path was chosen: make the plan node.  What the scan needs of the function
- * is its call expression, and which of ours it is.
+ * is its call expression, and which of ours it is; EXPLAIN needs its alias.
  */
 static Plan *
 plan_scan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist,
@@ -198,6 +223,7 @@ plan_scan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist,
 {
 	RangeTblEntry *rte = planner_rt_fetch(rel->relid, root);
 	RangeTblFunction *rtfunc = linitial_node(RangeTblFunction, rte->functions);
+	const DblinkScannable *entry = find_by_name(((FuncExpr *) rtfunc->funcexpr)->funcid);
 	CustomScan *cscan = makeNode(CustomScan);
 
 	cscan->scan.plan.targetlist = tlist;
@@ -205,11 +231,28 @@ plan_scan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist,
 	cscan->scan.scanrelid = 0;
 	cscan->flags = path->flags;
 	cscan->custom_exprs = list_make1(rtfunc->funcexpr);
-	cscan->custom_private =
-		list_make1_int(scanned_function(((FuncExpr *) rtfunc->funcexpr)->funcid));
+	cscan->custom_private = list_make2(makeInteger(entry->function),
+									   makeString(pstrdup(rte->eref->aliasname)));
 	cscan->custom_scan_tlist = scan_tlist(rel->relid, rte, rtfunc);
 	cscan->methods = &dbl_scan_methods;
 	return &cscan->scan.plan;
+}
+
+static const CustomPathMethods path_methods = {
+	.CustomName = "dblink",
+	.PlanCustomPath = plan_scan
+};
+
+/*
+ * Check whether this is the subquery of an ANY or ALL (or IN).  Those are the ones of
+ * which the planner expects to read half the rows.  If it can't be hashed, it is read on and off
+ * while the plan goes on, and its rows must be kept.  The planner would have a custom
+ * scan's kept once more, by a Material node.
+ */
+static bool
+is_of_any(PlannerInfo *root)
+{
+	return root->parent_root != NULL && root->tuple_fraction == 0.5;
 }
 
 /*
@@ -223,7 +266,8 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 
 	if (previous_hook)
 		previous_hook(root, rel, rti, rte);
-	if (list_length(rel->pathlist) != 1 || !is_streamable(rel, rti, rte))
+	if (list_length(rel->pathlist) != 1 || is_of_any(root) ||
+		!is_streamable(rel, rti, rte))
 		return;
 	replaced = linitial(rel->pathlist);
 	if (replaced->pathtype != T_FunctionScan || replaced->param_info != NULL)
@@ -240,11 +284,13 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 }
 
 /*
- * Called once, when the library is loaded.
+ * Called once, when the library is loaded, with the functions that a scan can take the
+ * place of.
  */
 void
-dbl_plan_init(void)
+dbl_plan_init(const DblinkScannable *functions)
 {
+	scannable_functions = functions;
 	previous_hook = set_rel_pathlist_hook;
 	set_rel_pathlist_hook = add_scan_path;
 }

@@ -1,12 +1,21 @@
 /*-------------------------------------------------------------------------
  *
  * recover.c
- *	  Making a connection usable again after a failed call.
+ *	  What a failed call leaves on its connections.
  *
  * When a call has failed, its transaction is aborting: nothing may throw, and
- * interrupts are held.  So every wait here is a poll() with a deadline.  What
- * can't be brought to an end by then is given up, and the caller closes the
- * connection.
+ * interrupts are held.  So every wait here is a poll() that ends by itself.  All
+ * connections of the abort are recovered together: what the remote servers have
+ * to be told is sent to all of them first, and then they are waited for at once,
+ * so that one abort has one deadline however many there are.
+ *
+ * A remote statement is let complete, or it is cancelled.  It is let complete after an
+ * error of ours, if it may have effects, so that they are the same as if it had been
+ * run there.  In a transaction block of the user's own, which a cancel would abort,
+ * that may take as long as it likes, and another cancel or terminate ends the wait;
+ * elsewhere it has a time limit.  It is cancelled after an interrupt, and if it only
+ * reads.  What can't be brought to its end in time is given up, and the caller closes
+ * the connection.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,15 +27,26 @@
 
 #include "miscadmin.h"
 #include "storage/ipc.h"
+#include "storage/latch.h"
 
-/* How long a statement that nobody waits for any more may go on. */
+/* How long a statement may take to complete outside of a transaction block. */
 #define LET_FINISH_MS	2000
 
-/* How long to wait for the effect of a cancel request; there are two. */
+/* How long to wait for the effect of a cancel request, and how many there are. */
 #define CANCELLED_MS	1000
+#define MAX_CANCELS		2
 
 /* How long the session's end waits for cancel requests to get through. */
 #define EXIT_CANCEL_MS	500
+
+/* How long one connection may be read while others wait. */
+#define TURN_MS			10
+
+/* How often flags that signal handlers set are looked at. */
+#define LOOK_MS			100
+
+/* Most connections that are waited for at once; others wait for LOOK_MS. */
+#define MAX_WAITED		64
 
 /* When the session's end stops waiting, for all connections together. */
 static TimestampTz exit_deadline = 0;
@@ -34,18 +54,11 @@ static TimestampTz exit_deadline = 0;
 /* What one step of reading a connection empty came to. */
 typedef enum DrainStep
 {
-	DRAIN_MORE,					/* there is more at hand */
-	DRAIN_WAIT,					/* more must come from the remote */
+	DRAIN_MORE,					/* there is more available */
+	DRAIN_WAIT,					/* more must arrive from the remote */
 	DRAIN_END,					/* the exchange is over */
 	DRAIN_FAILED				/* it can't be brought to an end */
 } DrainStep;
-
-static DrainStep skip_copy_data(PGconn *pgconn);
-static DrainStep drain_step(DblinkConn *conn);
-static DrainStep drain_some(DblinkConn *conn, TimestampTz deadline);
-static bool owns_no_more(DblinkConn *conn);
-static bool let_finish(DblinkConn *conn);
-static bool drain(DblinkConn *conn, TimestampTz deadline);
 
 /*
  * Throw away copy data that the remote has sent.
@@ -69,23 +82,38 @@ skip_copy_data(PGconn *pgconn)
 }
 
 /*
+ * Check whether the failed call owned the current result only, and all of that is
+ * available.  The results after it are another call's, unless they have been cancelled,
+ * too.
+ */
+static bool
+owns_no_more(DblinkExchange *ex)
+{
+	return ex->phase == DBLINK_FETCHING && ex->cancels == 0 && ex->res != NULL &&
+		!dbl_remote_is_partial(ex->res) && !dbl_remote_is_copy(ex->res);
+}
+
+/*
  * Read one more result, and throw it away, if that is possible now.  NULL is the
  * end; where a statement was being described, that of its step only.
  */
 static DrainStep
 drain_step(DblinkConn *conn)
 {
-	if (PQstatus(conn->pgconn) == CONNECTION_BAD)
+	DblinkExchange *ex = &conn->exchange;
+
+	if (PQstatus(conn->pgconn) == CONNECTION_BAD || owns_no_more(ex))
 		return DRAIN_END;
-	if (PQflush(conn->pgconn) != 0 || PQisBusy(conn->pgconn))
+	if (PQflush(conn->pgconn) == 1 || !dbl_ex_is_ready(conn))
 		return DRAIN_WAIT;
 
-	PQclear(conn->res);
-	conn->res = PQgetResult(conn->pgconn);
-	if (conn->res == NULL)
+	PQclear(ex->res);
+	ex->res = NULL;
+	ex->res = PQgetResult(conn->pgconn);
+	if (ex->res == NULL)
 		return PQexitPipelineMode(conn->pgconn) ? DRAIN_END : DRAIN_MORE;
 
-	switch (PQresultStatus(conn->res))
+	switch (PQresultStatus(ex->res))
 	{
 		case PGRES_COPY_OUT:
 			return skip_copy_data(conn->pgconn);
@@ -107,138 +135,251 @@ drain_step(DblinkConn *conn)
 }
 
 /*
- * Read one more result, or wait for it a moment.  Gives DRAIN_FAILED if the
- * deadline has passed, too.
+ * Let libpq read what has arrived.  Returns false if it can't go on, although the
+ * connection is not broken: it is out of memory.
+ */
+static bool
+take_in(DblinkConn *conn)
+{
+	return PQconsumeInput(conn->pgconn) || PQstatus(conn->pgconn) == CONNECTION_BAD;
+}
+
+/*
+ * Throw away what the remote has sent, without waiting, but not for longer than a
+ * turn.  The first look does not ask the socket, at which data that was decrypted
+ * already do not show.
  */
 static DrainStep
-drain_some(DblinkConn *conn, TimestampTz deadline)
+drain_available(DblinkConn *conn)
 {
-	DrainStep	step = drain_step(conn);
+	TimestampTz deadline = dbl_deadline(TURN_MS);
+	bool		looked = false;
+	DrainStep	step;
 
-	if (step == DRAIN_WAIT)
+	do
 	{
-		struct pollfd pfd = {.fd = PQsocket(conn->pgconn), .events = POLLIN};
-
-		if (PQflush(conn->pgconn) == 1)
-			pfd.events |= POLLOUT;
-		(void) poll(&pfd, 1, Min(dbl_time_left(deadline), 100));
-		PQconsumeInput(conn->pgconn);
-	}
-	if ((step == DRAIN_WAIT || step == DRAIN_MORE) && dbl_time_left(deadline) == 0)
-		return DRAIN_FAILED;
+		step = drain_step(conn);
+		if (step == DRAIN_WAIT && (!looked || dbl_remote_is_readable(conn)))
+		{
+			step = take_in(conn) ? DRAIN_MORE : DRAIN_FAILED;
+			looked = true;
+		}
+	} while (step == DRAIN_MORE && dbl_time_left(deadline) > 0);
 	return step;
 }
 
 /*
- * Did the failed call own the current result only, and has all of that come?  What
- * comes after it is another call's.
+ * Check whether the connection's recovery is under way.
  */
 static bool
-owns_no_more(DblinkConn *conn)
+is_pending(DblinkConn *conn)
 {
-	if (conn->phase != DBLINK_FETCHING || conn->res == NULL ||
-		dbl_remote_is_partial(conn->res))
-		return false;
-	switch (PQresultStatus(conn->res))
+	return conn->exchange.recovery == DBLINK_RECOVERY_FINISHING ||
+		conn->exchange.recovery == DBLINK_RECOVERY_CANCELLING;
+}
+
+/*
+ * The exchange has come to its end: can the connection be used again?  Not while a
+ * request may still arrive, because it would hit the next statement.
+ */
+static void
+settle(DblinkConn *conn)
+{
+	DblinkExchange *ex = &conn->exchange;
+
+	if (!dbl_cancel_is_over(conn))
+		return;
+	if (ex->cancels > 0 && ex->in_xact &&
+		PQtransactionStatus(conn->pgconn) == PQTRANS_INERROR)
+		dbl_err_remote_xact_aborted(conn);
+	ex->recovery = ex->cancel_unsure ? DBLINK_RECOVERY_LOST : DBLINK_RECOVERY_USABLE;
+}
+
+/*
+ * Send a cancel request, the first or, as one that arrives at a bad moment has no
+ * effect, another.
+ */
+static void
+send_cancel(DblinkConn *conn)
+{
+	DblinkExchange *ex = &conn->exchange;
+
+	if (!dbl_cancel_is_over(conn))
+		ex->cancel_unsure = true;
+	ex->cancels++;
+	ex->until = dbl_deadline(CANCELLED_MS);
+	if (dbl_cancel_begin(conn) != NULL)
+		dbl_cancel_close(conn);
+}
+
+/*
+ * Go on with a request that is under way, if it can.
+ */
+static void
+continue_cancel(DblinkConn *conn)
+{
+	while (!dbl_cancel_is_over(conn))
 	{
-		case PGRES_COPY_IN:
-		case PGRES_COPY_OUT:
-		case PGRES_COPY_BOTH:
-			return false;
-		default:
-			return true;
+		struct pollfd pfd = {.fd = dbl_cancel_socket(conn)};
+
+		pfd.events = dbl_cancel_events(conn) == WL_SOCKET_WRITEABLE ? POLLOUT : POLLIN;
+		if (poll(&pfd, 1, 0) <= 0)
+			break;
+		dbl_cancel_continue(conn);
 	}
 }
 
 /*
- * Let the remote finish what the failed call began: the whole exchange, or only
- * the current result if that is all the call owns.  Gives false if that takes
- * too long, or an interrupt is pending.
+ * Cancel: the first step, or the next.
  */
-static bool
-let_finish(DblinkConn *conn)
+static void
+cancel_step(DblinkConn *conn)
 {
-	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													   LET_FINISH_MS);
-	DrainStep	step;
+	DblinkExchange *ex = &conn->exchange;
+	bool		exiting = proc_exit_inprogress || ProcDiePending;
 
+	if (ex->cancels == 0)
+		send_cancel(conn);
+	continue_cancel(conn);
+
+	/*
+	 * The rest of the rows is not needed where the connection is closed
+	 * anyway: once rows arrive, the request has hit.  Nothing else is waited
+	 * for when the session ends, either.
+	 */
+	if (dbl_cancel_is_over(conn) &&
+		(exiting || (conn->kind == DBLINK_ONE_CALL && dbl_remote_is_partial(ex->res))))
+		ex->recovery = DBLINK_RECOVERY_LOST;
+	else if (exiting && dbl_time_left(exit_deadline) == 0)
+		ex->recovery = DBLINK_RECOVERY_LOST;
+	else if (dbl_time_left(ex->until) == 0)
+	{
+		if (ex->cancels < MAX_CANCELS)
+			send_cancel(conn);
+		else
+			ex->recovery = DBLINK_RECOVERY_LOST;
+	}
+}
+
+/*
+ * One step of recovery.  What has arrived is read before a request is thought of:
+ * mostly that is all there is.
+ */
+static void
+recover_step(DblinkConn *conn)
+{
+	DblinkExchange *ex = &conn->exchange;
+	DrainStep	step = proc_exit_inprogress ? DRAIN_WAIT : drain_available(conn);
+
+	if (step == DRAIN_FAILED)
+		ex->recovery = DBLINK_RECOVERY_LOST;
+	else if (step == DRAIN_END)
+	{
+		continue_cancel(conn);
+		settle(conn);
+	}
+	if (ex->recovery == DBLINK_RECOVERY_FINISHING &&
+		(QueryCancelPending || ProcDiePending ||
+		 (!ex->in_xact && dbl_time_left(ex->until) == 0)))
+		ex->recovery = DBLINK_RECOVERY_CANCELLING;
+	if (ex->recovery == DBLINK_RECOVERY_CANCELLING)
+		cancel_step(conn);
+}
+
+/*
+ * Add what a connection's recovery waits for.  Returns how many sockets that are.
+ */
+static int
+add_sockets(DblinkConn *conn, struct pollfd *pfds)
+{
+	int			n = 0;
+
+	if (PQstatus(conn->pgconn) == CONNECTION_OK && !owns_no_more(&conn->exchange))
+	{
+		pfds[n].fd = PQsocket(conn->pgconn);
+		pfds[n].events = POLLIN;
+		if (PQflush(conn->pgconn) == 1)
+			pfds[n].events |= POLLOUT;
+		n++;
+	}
+	if (!dbl_cancel_is_over(conn))
+	{
+		pfds[n].fd = dbl_cancel_socket(conn);
+		pfds[n].events = dbl_cancel_events(conn) == WL_SOCKET_WRITEABLE ? POLLOUT : POLLIN;
+		n++;
+	}
+	return n;
+}
+
+/*
+ * Wait until something arrives on one of the connections whose recovery is under
+ * way, or it is time to look at flags and deadlines.
+ */
+static void
+wait_for_some(void)
+{
+	struct pollfd pfds[2 * MAX_WAITED];
+	int			n = 0;
+	int			i;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, dbl_reg_list())
+	{
+		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
+
+		if (is_pending(conn) && n + 2 <= lengthof(pfds))
+			n += add_sockets(conn, &pfds[n]);
+	}
+	for (i = 0; i < n; i++)
+		pfds[i].revents = 0;
+	pgstat_report_wait_start(PG_WAIT_EXTENSION);
+	(void) poll(pfds, n, LOOK_MS);
+	pgstat_report_wait_end();
+}
+
+/*
+ * The call that was using the connection has failed: recovery is needed.  "how" is
+ * DBLINK_CANCEL if an interrupt ended it; else the exchange's own choice counts.
+ * The outcome is in exchange.recovery after dbl_recover_all().
+ */
+void
+dbl_recover_begin(DblinkConn *conn, DblinkOnAbort how)
+{
+	DblinkExchange *ex = &conn->exchange;
+
+	Assert(ex->phase != DBLINK_IDLE && ex->recovery == DBLINK_RECOVERY_NONE);
+	ex->converting = false;
+	ex->until = dbl_deadline(LET_FINISH_MS);
+	ex->recovery = how == DBLINK_CANCEL || ex->on_abort == DBLINK_CANCEL ||
+		proc_exit_inprogress ?
+		DBLINK_RECOVERY_CANCELLING : DBLINK_RECOVERY_FINISHING;
+}
+
+/*
+ * Bring what was begun to its end, for all connections.  Never throws.
+ */
+void
+dbl_recover_all(void)
+{
+	bool		pending;
+
+	if ((proc_exit_inprogress || ProcDiePending) && exit_deadline == 0)
+		exit_deadline = dbl_deadline(EXIT_CANCEL_MS);
 	do
 	{
-		if (owns_no_more(conn))
-			return true;
-		step = drain_some(conn, deadline);
-	} while ((step == DRAIN_MORE || step == DRAIN_WAIT) &&
-			 !QueryCancelPending && !ProcDiePending);
-	return step == DRAIN_END;
-}
+		dlist_iter	iter;
 
-/*
- * Read what is left of an exchange that was cancelled.  Gives false if that does
- * not come to an end by the deadline.
- */
-static bool
-drain(DblinkConn *conn, TimestampTz deadline)
-{
-	DrainStep	step;
+		pending = false;
+		dlist_foreach(iter, dbl_reg_list())
+		{
+			DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
 
-	do
-		step = drain_some(conn, deadline);
-	while (step == DRAIN_MORE || step == DRAIN_WAIT);
-	return step == DRAIN_END;
-}
-
-/*
- * The call that was using the connection has failed: bring what it left behind
- * to an end, so that the connection can be used again.  Gives false if that
- * can't be done in time, and the connection must be closed.  Never throws.
- *
- * An error of our own, such as a value that does not convert, lets the remote
- * statement finish, so that its effects are the same as if it had been run
- * there; but not for long.  After an interrupt it is cancelled, unless all that the
- * call owned has come.  A request that comes at a bad moment has no effect, so
- * there is a second one.
- *
- * When the process exits, the request is sent, and nobody waits for more.
- */
-bool
-dbl_recover(DblinkConn *conn)
-{
-	int			tries;
-
-	if (PQstatus(conn->pgconn) == CONNECTION_BAD)
-		return true;
-	if (proc_exit_inprogress)
-	{
-		if (exit_deadline == 0)
-			exit_deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-														EXIT_CANCEL_MS);
-		dbl_cancel_send(conn, dbl_time_left(exit_deadline));
-		return false;
-	}
-
-	if (owns_no_more(conn) || (!conn->cancel_on_abort && let_finish(conn)))
-		return true;
-
-	/* Rows are coming, so the request will hit; nobody needs what is left. */
-	if (conn->kind == DBLINK_ONE_CALL && dbl_remote_is_partial(conn->res))
-	{
-		dbl_cancel_send(conn, CANCELLED_MS);
-		return false;
-	}
-
-	for (tries = 0; tries < 2; tries++)
-	{
-		TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-														   CANCELLED_MS);
-		bool		sent = dbl_cancel_send(conn, CANCELLED_MS);
-
-		/* A request still on its way might hit the next statement. */
-		if (!drain(conn, deadline))
-			continue;
-		if (conn->in_xact && sent &&
-			PQtransactionStatus(conn->pgconn) == PQTRANS_INERROR)
-			dbl_err_remote_xact_aborted(conn);
-		return sent;
-	}
-	return false;
+			if (!is_pending(conn))
+				continue;
+			recover_step(conn);
+			pending |= is_pending(conn);
+		}
+		if (pending)
+			wait_for_some();
+	} while (pending);
 }

@@ -3,14 +3,15 @@
  * result.c
  *	  The answer to a query, into a tuplestore.
  *
- * For whoever wants all rows before he uses the first, as a function that the
- * executor materialises does: the sink collects what the decoder (decode.c) made
- * of remote rows.  Rows go straight from libpq, which
- * hands them out in small parts, into the tuplestore: memory is flat however
- * many there are.
+ * For a function that the executor materializes, and for a scan that needs all rows
+ * before it uses the first.  The sink collects what the decoder (decode.c) makes of
+ * remote rows.  Rows go straight from libpq, which hands them out in small parts,
+ * into the tuplestore: memory is flat however many there are.
  *
  * Memory: for a function, the tuplestore and its tuple descriptor are made in
- * the per-query context, where the executor wants them.
+ * the per-query context, where the executor wants them.  What one result needs is in
+ * a context that is reset for the next, because a text can have any number of
+ * statements.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,28 +29,20 @@ typedef struct Sink
 {
 	const DblinkQuery *query;
 	FunctionCallInfo fcinfo;	/* the function's that returns them, or NULL */
-	TupleDesc	expected;		/* the row type, where there is no function */
-	MemoryContext context;		/* of the tuplestore and the row type */
+	TupleDesc	expected;		/* the row type that the caller expects; NULL
+								 * until it is asked for */
+	TupleDesc	tag;			/* of a command's tag; likewise */
+	MemoryContext context;		/* of the tuplestore and the row types */
+	MemoryContext result_context;	/* of the current result */
 	bool		random_access;	/* can the tuplestore be read backward? */
 	Tuplestorestate *store;		/* NULL until there is something to put in */
 	TupleDesc	tupdesc;		/* of what is in the store */
 	DblinkDecoder *decoder;		/* of the current result, or NULL */
-	int			guc_level;		/* nest level of the remote's styles, or -1 */
-	DblinkValue *row;			/* the current row, as it came */
+	DblinkStylesSaved saved;	/* the settings before its conversion began */
+	DblinkValue *row;			/* the current row, as it arrived */
 	Datum	   *values;			/* and converted */
 	bool	   *nulls;
 } Sink;
-
-static bool are_types_equal(PGresult *description, TupleDesc tupdesc);
-static TupleDesc expected_tupdesc(Sink *sink);
-static Tuplestorestate *store_begin(MemoryContext context, bool random_access);
-static void sink_clear(Sink *sink);
-static void sink_begin_rows(Sink *sink, PGresult *res);
-static void sink_rows(Sink *sink, PGresult *res);
-static void sink_end_rows(Sink *sink);
-static void sink_command(Sink *sink, PGresult *res);
-static bool sink_answer(Sink *sink);
-static void row_type_check(TupleDesc returned, TupleDesc expected);
 
 /*
  * Begin to return a set, empty so far.  Throws 0A000 if the caller can't take
@@ -75,7 +68,8 @@ dbl_res_begin(FunctionCallInfo fcinfo)
 }
 
 /*
- * Are the columns that a statement returns of the very types of a row type?
+ * Check whether the columns that a statement returns have exactly the types of a row
+ * type.
  */
 static bool
 are_types_equal(PGresult *description, TupleDesc tupdesc)
@@ -98,43 +92,61 @@ are_types_equal(PGresult *description, TupleDesc tupdesc)
  * safe.  The statement must be the only one in the text, and a read: preparing
  * has to be without effect.
  *
- * Gives false if there is nothing to ask, and the query is to be sent as it is;
- * else dbl_res_send_described() sends it.  Throws XX000 if libpq does not take it.
+ * Returns false if there is nothing to ask: then the caller sends the query as it
+ * is, else by dbl_res_send_described().  Throws XX000 if libpq does not take it.
  */
 bool
 dbl_res_ask(const DblinkQuery *query, const char *sql, TupleDesc tupdesc)
 {
 	return dbl_result_format == DBLINK_FORMAT_BINARY && tupdesc != NULL &&
+		!query->conn->simple_only &&
 		dbl_dec_is_binary_safe(tupdesc, query->conn->pgconn) &&
-		dbl_sql_only_reads(sql) &&
+		(dbl_sql_traits(sql) & DBLINK_SQL_READS) != 0 &&
 		PQtransactionStatus(query->conn->pgconn) != PQTRANS_ACTIVE &&
-		dbl_remote_ask(query->conn, sql);
+		dbl_ex_ask(query->conn, sql);
+}
+
+/*
+ * Check whether the remote refused to describe a statement because it knows no other
+ * protocol than the simple one.  So does a connection for replication.
+ */
+static bool
+is_protocol_refused(PGresult *description)
+{
+	const char *sqlstate = PQresultErrorField(description, PG_DIAG_SQLSTATE);
+
+	return sqlstate != NULL && strcmp(sqlstate, "08P01") == 0;
 }
 
 /*
  * Read the answer to that, and send the query: its result comes in binary if that
- * is safe.  Gives false if the remote refused the statement, and that was
+ * is safe.  Returns false if the remote refused the statement, and that was
  * reported as a NOTICE.
  */
 bool
 dbl_res_send_described(const DblinkQuery *query, const char *sql, TupleDesc tupdesc)
 {
-	PGresult   *description = dbl_remote_description(query->conn);
+	DblinkConn *conn = query->conn;
+	PGresult   *description = dbl_ex_description(conn);
 
-	if (PQresultStatus(description) != PGRES_COMMAND_OK)
+	if (PQresultStatus(description) == PGRES_COMMAND_OK &&
+		PQnparams(description) == 0 && are_types_equal(description, tupdesc))
 	{
-		dbl_err_report_now(query->conn, query->fail_on_error, query->action);
+		dbl_ex_send_binary(conn, sql);
+		return true;
+	}
+	conn->simple_only = is_protocol_refused(description);
+	if (PQresultStatus(description) != PGRES_COMMAND_OK && !conn->simple_only)
+	{
+		dbl_err_report_now(conn, query->fail_on_error, query->action);
 		return false;
 	}
-	if (PQnparams(description) == 0 && are_types_equal(description, tupdesc))
-		dbl_remote_send_binary(query->conn, sql);
-	else
-		dbl_remote_send_query(query->conn, sql);
+	dbl_ex_send_query(conn, sql);
 	return true;
 }
 
 /*
- * Both in one, for whoever has nothing to do in between.  Gives false if the
+ * Both in one, where there is nothing to do in between.  Returns false if the
  * statement was refused, as above.  Throws XX000 if libpq does not take the query.
  */
 bool
@@ -142,7 +154,7 @@ dbl_res_send(const DblinkQuery *query, const char *sql, TupleDesc tupdesc)
 {
 	if (dbl_res_ask(query, sql, tupdesc))
 		return dbl_res_send_described(query, sql, tupdesc);
-	dbl_remote_send_query(query->conn, sql);
+	dbl_ex_send_query(query->conn, sql);
 	return true;
 }
 
@@ -160,17 +172,14 @@ dbl_res_expected(FunctionCallInfo fcinfo)
 }
 
 /*
- * The row type that is expected, in the sink's context.  Throws 0A000 if a
+ * Find out the row type that is expected, in the sink's context.  Throws 0A000 if a
  * function is called without a column definition list, and has no other type.
  */
-static TupleDesc
-expected_tupdesc(Sink *sink)
+static void
+find_expected(Sink *sink)
 {
 	MemoryContext caller_context;
 	TupleDesc	tupdesc;
-
-	if (sink->fcinfo == NULL)
-		return sink->expected;
 
 	switch (get_call_result_type(sink->fcinfo, NULL, &tupdesc))
 	{
@@ -187,9 +196,8 @@ expected_tupdesc(Sink *sink)
 	}
 
 	caller_context = MemoryContextSwitchTo(sink->context);
-	tupdesc = CreateTupleDescCopy(tupdesc);
+	sink->expected = CreateTupleDescCopy(tupdesc);
 	MemoryContextSwitchTo(caller_context);
-	return tupdesc;
 }
 
 /*
@@ -206,9 +214,9 @@ store_begin(MemoryContext context, bool random_access)
 }
 
 /*
- * Return a set from a function whose row type is its own affair: gives the
- * tuplestore that is to be filled.  The executor looks whether the type is what
- * the caller expects.
+ * Return a set from a function that has a row type of its own: returns the
+ * tuplestore to fill.  The executor checks that the type is the one that the caller
+ * expects.
  */
 Tuplestorestate *
 dbl_res_return(FunctionCallInfo fcinfo, TupleDesc tupdesc)
@@ -243,9 +251,11 @@ sink_clear(Sink *sink)
 static void
 sink_begin_rows(Sink *sink, PGresult *res)
 {
-	sink->tupdesc = expected_tupdesc(sink);
+	if (sink->expected == NULL)
+		find_expected(sink);
+	sink->tupdesc = sink->expected;
 	sink->decoder = dbl_dec_begin(sink->query->conn, res, sink->tupdesc);
-	sink->guc_level = dbl_dec_mimic(sink->decoder);
+	dbl_styles_enter(dbl_dec_styles(sink->decoder), &sink->saved);
 	sink->row = palloc(sizeof(DblinkValue) * sink->tupdesc->natts);
 	sink->values = palloc0(sizeof(Datum) * sink->tupdesc->natts);
 	sink->nulls = palloc0(sizeof(bool) * sink->tupdesc->natts);
@@ -266,7 +276,7 @@ sink_rows(Sink *sink, PGresult *res)
 
 	for (row = 0; row < nrows; row++)
 	{
-		dbl_remote_serve_interrupts(sink->query->conn);
+		dbl_ex_serve_interrupts();
 		dbl_row_values(res, row, sink->row, sink->tupdesc->natts);
 		dbl_dec_row(sink->decoder, sink->query->conn, sink->row,
 					sink->values, sink->nulls);
@@ -276,92 +286,97 @@ sink_rows(Sink *sink, PGresult *res)
 }
 
 /*
- * The result with rows ends, be it with an error.
+ * The result ends, if one had begun, with or without an error.
  */
 static void
-sink_end_rows(Sink *sink)
+sink_end_result(Sink *sink)
 {
-	if (sink->decoder == NULL)
-		return;
-	dbl_dec_mimic_end(sink->guc_level);
-	dbl_dec_end(sink->decoder);
+	if (sink->decoder != NULL)
+		dbl_styles_leave(&sink->saved);
 	sink->decoder = NULL;
+	MemoryContextReset(sink->result_context);
 }
 
 /*
- * A command without rows gives one row with its tag.  But FETCH always gives rows,
- * if only none: a bare tag means that the cursor does not return rows.  Throws
- * 34000 for that.
+ * A command without rows gives one row with its tag.
  */
 static void
 sink_command(Sink *sink, PGresult *res)
 {
-	MemoryContext caller_context;
 	Datum		tag;
 	bool		isnull = false;
 
-	if (sink->query->cursor != NULL)
-		dbl_err_no_cursor(sink->query->cursor);
-
 	sink_clear(sink);
-	caller_context = MemoryContextSwitchTo(sink->context);
-	sink->tupdesc = CreateTemplateTupleDesc(1);
-	TupleDescInitEntry(sink->tupdesc, 1, "status", TEXTOID, -1, 0);
-	TupleDescFinalize(sink->tupdesc);
-	sink->tupdesc = BlessTupleDesc(sink->tupdesc);
-	MemoryContextSwitchTo(caller_context);
+	if (sink->tag == NULL)
+	{
+		MemoryContext caller_context = MemoryContextSwitchTo(sink->context);
+		TupleDesc	tupdesc = CreateTemplateTupleDesc(1);
 
+		TupleDescInitEntry(tupdesc, 1, "status", TEXTOID, -1, 0);
+		TupleDescFinalize(tupdesc);
+		sink->tag = BlessTupleDesc(tupdesc);
+		MemoryContextSwitchTo(caller_context);
+	}
+	sink->tupdesc = sink->tag;
 	tag = CStringGetTextDatum(dbl_err_clean(PQcmdStatus(res)));
 	tuplestore_putvalues(sink->store, sink->tupdesc, &tag, &isnull);
 }
 
 /*
- * Read the answer to a query, up to its end, into the sink.  Gives false, and no
+ * Read all results of an answer, of which the last counts.
+ */
+static void
+sink_results(Sink *sink, DblinkAnswer *answer)
+{
+	DblinkConn *conn = sink->query->conn;
+
+	for (;;)
+	{
+		switch (dbl_answer_next(answer))
+		{
+			case DBLINK_ROWS:
+				sink_rows(sink, conn->exchange.res);
+				break;
+			case DBLINK_LAST_ROWS:
+				sink_rows(sink, conn->exchange.res);
+				sink_end_result(sink);
+				break;
+			case DBLINK_COMMAND:
+				sink_command(sink, conn->exchange.res);
+				sink_end_result(sink);
+				break;
+			case DBLINK_FAILURE:
+			case DBLINK_END:
+				sink_end_result(sink);
+				return;
+		}
+	}
+}
+
+/*
+ * Read the answer to a query, up to its end, into the sink.  Returns false, and no
  * rows, if the remote failed and that was reported as a NOTICE.
  */
 static bool
 sink_answer(Sink *sink)
 {
-	DblinkConn *conn = sink->query->conn;
-	DblinkError error = {0};
-	bool		complete = conn->phase == DBLINK_FETCHING;
-	PGresult   *res;
+	MemoryContext caller_context = CurrentMemoryContext;
+	DblinkAnswer answer = {
+		.query = sink->query,
+		.context = caller_context,
+		.complete = sink->query->conn->exchange.phase == DBLINK_FETCHING
+	};
 
-	while ((res = dbl_remote_next(conn)) != NULL)
-	{
-		switch (dbl_remote_kind(res))
-		{
-			case DBLINK_ROWS:
-				sink_rows(sink, res);
-				complete = false;
-				break;
-			case DBLINK_LAST_ROWS:
-				sink_rows(sink, res);
-				sink_end_rows(sink);
-				complete = true;
-				break;
-			case DBLINK_COMMAND:
-				sink_command(sink, res);
-				complete = true;
-				break;
-			case DBLINK_FAILURE:
-				sink_end_rows(sink);
-				if (error.primary == NULL)
-					dbl_err_fill(&error, conn);
-				break;
-		}
-	}
-
-	/* No answer at all, or rows without their end, is not an empty result. */
-	if (!complete && error.primary == NULL)
-	{
-		sink_end_rows(sink);
-		dbl_err_fill(&error, conn);
-	}
-	if (error.primary == NULL)
+	sink->result_context = AllocSetContextCreate(caller_context, "dblink result",
+												 ALLOCSET_SMALL_SIZES);
+	MemoryContextSwitchTo(sink->result_context);
+	sink_results(sink, &answer);
+	MemoryContextSwitchTo(caller_context);
+	MemoryContextDelete(sink->result_context);
+	if (answer.error.primary == NULL)
 		return true;
 
-	dbl_err_report(&error, sink->query->fail_on_error ? ERROR : NOTICE,
+	dbl_err_report(&answer.error, sink->query->fail_on_error ? ERROR : NOTICE,
 				   sink->query->action);
 	if (sink->store != NULL)
 		tuplestore_end(sink->store);
@@ -372,9 +387,8 @@ sink_answer(Sink *sink)
  * Read the answer to a query, up to its end, and return it from a set-returning
  * function.  dbl_res_begin() was called before the query was sent.
  *
- * A remote error is thrown, or given as a NOTICE; then no rows are returned.
- * Throws 42804 for a wrong number of columns, 0A000, and whatever conversions
- * throw.
+ * A remote error is thrown, or reported as a NOTICE; then no rows are returned.
+ * Throws 42804 for a wrong number of columns, 0A000, and what conversions throw.
  */
 void
 dbl_res_materialize(FunctionCallInfo fcinfo, const DblinkQuery *query)
@@ -391,31 +405,6 @@ dbl_res_materialize(FunctionCallInfo fcinfo, const DblinkQuery *query)
 		return;
 	rsinfo->setResult = sink.store;
 	rsinfo->setDesc = sink.tupdesc;
-}
-
-/*
- * The same for whoever takes the function's place.  Gives the rows in a
- * tuplestore, in the current memory context; tupdesc is their type.
- *
- * A remote error is thrown.  Throws 42804, too, if a command gave its tag, and a
- * row of the expected type can't hold that.
- */
-Tuplestorestate *
-dbl_res_collect(const DblinkQuery *query, TupleDesc tupdesc, bool random_access)
-{
-	Sink		sink = {
-		.query = query,
-		.expected = tupdesc,
-		.context = CurrentMemoryContext,
-		.random_access = random_access
-	};
-
-	(void) sink_answer(&sink);
-	if (sink.store == NULL)
-		sink.store = store_begin(sink.context, random_access);
-	else
-		row_type_check(sink.tupdesc, tupdesc);
-	return sink.store;
 }
 
 /*
@@ -446,4 +435,29 @@ row_type_check(TupleDesc returned, TupleDesc expected)
 					 errdetail("Returned type %s at ordinal position %d, but query expects %s.",
 							   format_type_be(type), i + 1, format_type_be(wanted))));
 	}
+}
+
+/*
+ * The same for a scan that takes the function's place.  Returns the rows in a
+ * tuplestore, in the current memory context; tupdesc is their type.
+ *
+ * A remote error is thrown.  Throws 42804, too, if a command gave its tag, and a
+ * row of the expected type can't hold that.
+ */
+Tuplestorestate *
+dbl_res_collect(const DblinkQuery *query, TupleDesc tupdesc, bool random_access)
+{
+	Sink		sink = {
+		.query = query,
+		.expected = tupdesc,
+		.context = CurrentMemoryContext,
+		.random_access = random_access
+	};
+
+	(void) sink_answer(&sink);
+	if (sink.store == NULL)
+		sink.store = store_begin(sink.context, random_access);
+	else
+		row_type_check(sink.tupdesc, tupdesc);
+	return sink.store;
 }

@@ -3,18 +3,16 @@
  * scan.c
  *	  The streaming scan in the executor.
  *
- * The executor materialises a function in FROM, whatever it returns: it reads
+ * The executor materializes a function in FROM, whatever it returns: it reads
  * the whole set before the first row is used.  This scan evaluates the function's
  * arguments, sends the query, and takes a row from the stream (stream.c) whenever
  * the plan asks for one.
  *
- * Where that could be told apart from the function (begin_query decides), all rows
- * are read before the first is used, as the function does.
+ * Where that would differ observably from the function, all rows are read before the
+ * first is used, as the function does.  That is decided when the first row is asked
+ * for (may_stream), and nothing has to be converted from one form into the other later.
  *
- * Where the plan may read the rows again, they are kept in a tuplestore as they
- * are read (reread.c).
- *
- * Memory: the scan's call context holds arguments, the stream and the kept
+ * Memory: the scan's call context holds arguments, the stream and the stored
  * rows.  It is reset when the scan starts anew.
  *
  *-------------------------------------------------------------------------
@@ -28,117 +26,52 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
+#include "foreign/foreign.h"
 #include "nodes/nodeFuncs.h"
+#include "pgstat.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-
-/* How long a query may take to answer before other streams yield. */
-#define PATIENCE_MS		1000
+#include "utils/ruleutils.h"
 
 /* State of a scan; the first field is the executor's. */
 typedef struct DblinkScanState
 {
 	CustomScanState css;
 	FuncExpr   *call;			/* the function call that is scanned */
-	DblinkScanned function;		/* what it calls */
+	const DblinkScannable *entry;	/* what it calls */
+	DblinkArgMap map;			/* where its arguments are */
 	List	   *args;			/* its arguments, as ExprStates */
 	Bitmapset  *params;			/* executor parameters that they depend on */
 	MemoryContext call_context;
 
-	dlist_node	node;			/* in the list of all scans */
-	MemoryContextCallback callback;
-	int			level;			/* transaction nesting level of the plan */
-
 	bool		started;
 	bool		keep;			/* rows may be read again */
-	DblinkStream *stream;		/* NULL if there is nothing to read from it */
-	Tuplestorestate *kept;		/* rows read so far, or all of them; or NULL */
-	TupleTableSlot *kept_slot;	/* for reading them */
+	DblinkStream *stream;		/* rows come from it; or NULL */
+	Tuplestorestate *store;		/* or from here, if not NULL */
+	TupleTableSlot *store_slot; /* for reading that */
 	const char *source;			/* for EXPLAIN: how the rows came */
 } DblinkScanState;
 
-static dlist_head scans = DLIST_STATIC_INIT(scans);
+/* The functions that a scan can take the place of; see dbl_scan_init(). */
+static const DblinkScannable *scannable_functions = NULL;
 
-static void end_of_subxact(SubXactEvent event, SubTransactionId mySubid,
-						   SubTransactionId parentSubid, void *arg);
-static void forget_scan(void *arg);
-static TupleDesc row_type(DblinkScanState *state);
 static Node *create_scan_state(CustomScan *cscan);
-static void begin_scan(CustomScanState *node, EState *estate, int eflags);
-static TupleTableSlot *exec_scan(CustomScanState *node);
-static void end_scan(CustomScanState *node);
-static void rescan_scan(CustomScanState *node);
-static void explain_scan(CustomScanState *node, List *ancestors,
-						 ExplainState *es);
 
 const CustomScanMethods dbl_scan_methods = {
 	.CustomName = "dblink",
 	.CreateCustomScanState = create_scan_state
 };
 
-static const CustomExecMethods exec_methods = {
-	.CustomName = "dblink",
-	.BeginCustomScan = begin_scan,
-	.ExecCustomScan = exec_scan,
-	.EndCustomScan = end_scan,
-	.ReScanCustomScan = rescan_scan,
-	.ExplainCustomScan = explain_scan
-};
-
 /*
  * Called once, when the library is loaded.
  */
 void
-dbl_scan_init(void)
+dbl_scan_init(const DblinkScannable *functions)
 {
+	scannable_functions = functions;
 	RegisterCustomScanMethods(&dbl_scan_methods);
-	RegisterSubXactCallback(end_of_subxact, NULL);
-}
-
-/*
- * Subtransaction callback: where one is committed, its portals, and so the plans
- * in them, become those of the level above.
- */
-static void
-end_of_subxact(SubXactEvent event, SubTransactionId mySubid,
-			   SubTransactionId parentSubid, void *arg)
-{
-	int			level = GetCurrentTransactionNestLevel();
-	dlist_iter	iter;
-
-	if (event != SUBXACT_EVENT_COMMIT_SUB)
-		return;
-	dlist_foreach(iter, &scans)
-	{
-		DblinkScanState *state = dlist_container(DblinkScanState, node, iter.cur);
-
-		state->level = Min(state->level, level - 1);
-	}
-}
-
-/*
- * Reset callback of the executor's context: the state is about to go.
- */
-static void
-forget_scan(void *arg)
-{
-	dlist_delete(&((DblinkScanState *) arg)->node);
-}
-
-/*
- * Make the state node of a plan node.
- */
-static Node *
-create_scan_state(CustomScan *cscan)
-{
-	DblinkScanState *state;
-
-	state = (DblinkScanState *) newNode(sizeof(DblinkScanState),
-										T_CustomScanState);
-	state->css.methods = &exec_methods;
-	return (Node *) state;
 }
 
 /*
@@ -167,8 +100,37 @@ collect_params(Node *node, void *context)
 }
 
 /*
+ * The table's entry for a function.
+ */
+static const DblinkScannable *
+find_entry(DblinkScanned function)
+{
+	const DblinkScannable *entry = scannable_functions;
+
+	while (entry->function != function)
+		entry++;
+	return entry;
+}
+
+/*
+ * Where rows are read again and again, they are handed out as the tuplestore has
+ * them.  The executor has prepared the scan for another kind of slot by now.
+ */
+static void
+use_stored_slots(CustomScanState *node, EState *estate)
+{
+	Plan	   *plan = node->ss.ps.plan;
+
+	ExecInitScanTupleSlot(estate, &node->ss,
+						  node->ss.ss_ScanTupleSlot->tts_tupleDescriptor,
+						  &TTSOpsMinimalTuple);
+	ExecAssignScanProjectionInfoWithVarno(&node->ss, INDEX_VAR);
+	node->ss.ps.qual = ExecInitQual(plan->qual, &node->ss.ps);
+}
+
+/*
  * Prepare a scan.  Throws 42501 if the user may not execute the function: the
- * executor looks at that here, for a function scan.
+ * executor checks that here, for a function scan.
  */
 static void
 begin_scan(CustomScanState *node, EState *estate, int eflags)
@@ -184,25 +146,25 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 	InvokeFunctionExecuteHook(call->funcid);
 
 	state->call = call;
-	state->function = linitial_int(cscan->custom_private);
+	state->entry = find_entry(intVal(linitial(cscan->custom_private)));
+	(void) dbl_args_map(list_length(call->args),
+						exprType(llast(call->args)) == BOOLOID,
+						state->entry->nfixed, &state->map);
 	state->args = ExecInitExprList(call->args, &node->ss.ps);
 	collect_params((Node *) call, &state->params);
-	state->keep = dbl_reread_is_possible(node->ss.ps.plan, estate, eflags);
-	state->level = GetCurrentTransactionNestLevel();
-	state->callback.func = forget_scan;
-	state->callback.arg = state;
-	MemoryContextRegisterResetCallback(estate->es_query_cxt, &state->callback);
-	dlist_push_tail(&scans, &state->node);
-	state->kept_slot = ExecInitExtraTupleSlot(estate,
-											  node->ss.ss_ScanTupleSlot->tts_tupleDescriptor,
-											  &TTSOpsMinimalTuple);
+	state->keep = dbl_shape_is_read_again(node->ss.ps.plan, estate, eflags);
+	if (state->keep)
+		use_stored_slots(node, estate);
+	else
+		state->store_slot = ExecInitExtraTupleSlot(estate, row_type(state),
+												   &TTSOpsMinimalTuple);
 	state->call_context = AllocSetContextCreate(estate->es_query_cxt,
 												"dblink scan",
-												ALLOCSET_DEFAULT_SIZES);
+												ALLOCSET_SMALL_SIZES);
 }
 
 /*
- * Evaluate the function's arguments, once, in the current memory context.  Gives
+ * Evaluate the function's arguments, once, in the current memory context.  Returns
  * NULL if one of them is null: a strict function is not called then.
  */
 static Datum *
@@ -226,48 +188,59 @@ evaluate_arguments(DblinkScanState *state)
 
 /*
  * Read the arguments as the function does: what to send, NULL if it was sent
- * before, and in *source which connection for.  Fail_on_error, if it is there,
- * is known to be true.
+ * before, and in *source which connection for.
  */
 static const char *
 read_arguments(DblinkScanState *state, Datum *values, DblinkQuery *query,
 			   const char **source)
 {
-	int			n = list_length(state->args);
-	int			nfixed = 0;
-	const char *sql = NULL;
+	Datum	   *fixed = &values[state->map.first];
 
-	if (exprType(llast(state->call->args)) == BOOLOID)
-		n--;
+	*source = state->map.name >= 0 ? TextDatumGetCString(values[state->map.name]) : NULL;
 	query->action = "while executing query";
-	switch (state->function)
+	switch (state->entry->function)
 	{
 		case DBLINK_SCAN_RECORD:
-			nfixed = 1;
-			sql = TextDatumGetCString(values[n - 1]);
-			break;
+			return TextDatumGetCString(fixed[0]);
 		case DBLINK_SCAN_FETCH:
-			nfixed = 2;
-			query->cursor = TextDatumGetCString(values[n - 2]);
+			query->cursor = TextDatumGetCString(fixed[0]);
 			query->action = psprintf("while fetching from cursor \"%s\"", query->cursor);
-			sql = psprintf("FETCH %d FROM %s", DatumGetInt32(values[n - 1]),
-						   query->cursor);
-			break;
+			return psprintf("FETCH %d FROM %s", DatumGetInt32(fixed[1]), query->cursor);
 		case DBLINK_SCAN_GET_RESULT:
 		case DBLINK_SCAN_NONE:
 			break;
 	}
-	*source = n > nfixed ? TextDatumGetCString(values[0]) : NULL;
-	return sql;
+	return NULL;
 }
 
 /*
- * May the result of a read on this connection be streamed?
+ * Check whether the scan may stream, as far as can be known before the connection is.
  *
- * Not if the remote reads string constants in another way than we did.  And
- * not, but for dblink.streaming = always, if the connection leads back to this
- * server: a local statement could wait for a lock that our own stream holds, and
- * nobody would see the deadlock.
+ * It may only if it is read once, in a run of the executor that reads its whole
+ * result, and in a place where it is read to its end or the run is over, so that until
+ * its end nothing happens except the plan's own work.
+ * Not in a subtransaction, because rows that were returned, and variables, outlive its
+ * rollback.  And not in a plan with foreign tables: those may wait, on a remote server,
+ * for what the stream holds there.
+ */
+static bool
+may_stream(DblinkScanState *state)
+{
+	EState	   *estate = state->css.ss.ps.state;
+
+	return dbl_streaming != DBLINK_STREAMING_OFF && !state->keep &&
+		GetCurrentTransactionNestLevel() == 1 && dbl_run_is_whole(estate) &&
+		dbl_shape_ends_with_run(state->css.ss.ps.plan, estate) &&
+		!dbl_run_has_foreign_table(estate->es_plannedstmt);
+}
+
+/*
+ * Check whether the result of a read on this connection can be streamed.
+ *
+ * It cannot if the remote reads string constants in another way than we did.  Nor,
+ * except with dblink.streaming = always, if the connection leads back to this server,
+ * because a local statement could wait for a lock that our own stream holds, and the
+ * server would not see the deadlock.
  */
 static bool
 is_conn_streamable(DblinkConn *conn)
@@ -281,45 +254,28 @@ is_conn_streamable(DblinkConn *conn)
 }
 
 /*
- * A read may have to wait, too: in line behind somebody who waits for what another
- * of our streams holds.  So if the answer takes time, those yield.
- */
-static void
-be_patient(DblinkConn *conn)
-{
-	if (!dbl_conn_is_any_streaming() ||
-		dbl_remote_answers_within(conn, PATIENCE_MS))
-		return;
-
-	/* An interrupt meanwhile must not wait for this one, either. */
-	conn->cancel_on_abort = !conn->in_xact;
-	dbl_conn_read_ahead_all();
-	conn->cancel_on_abort = false;
-}
-
-/*
  * Send the SQL text as the function does, or take over what was sent before.
  */
 static void
 send_sql(DblinkScanState *state, const DblinkQuery *query, const char *sql)
 {
-	switch (state->function)
+	switch (state->entry->function)
 	{
 		case DBLINK_SCAN_RECORD:
 			if (!dbl_res_ask(query, sql, row_type(state)))
 			{
-				dbl_remote_send_query(query->conn, sql);
+				dbl_ex_send_query(query->conn, sql);
 				break;
 			}
-			be_patient(query->conn);
+			dbl_stream_await(query->conn);
 			(void) dbl_res_send_described(query, sql, row_type(state));
 			break;
 		case DBLINK_SCAN_FETCH:
-			if (!dbl_remote_send(query->conn, sql))
+			if (!dbl_ex_send(query->conn, sql))
 				dbl_err_report_now(query->conn, true, query->action);
 			break;
 		case DBLINK_SCAN_GET_RESULT:
-			dbl_remote_fetch(query->conn);
+			dbl_ex_fetch(query->conn);
 			break;
 		case DBLINK_SCAN_NONE:
 			break;
@@ -327,54 +283,55 @@ send_sql(DblinkScanState *state, const DblinkQuery *query, const char *sql)
 }
 
 /*
- * Do what the function does up to its first row.  Gives whether the result may
- * be streamed.
+ * Do what the function does up to its first row.  Returns what is known of the query's
+ * text if it may be streamed, 0 if not.
  *
  * To know that takes a look at the text.  It is taken while the remote works,
  * unless there are other streams: anything but a read makes them yield first.
  */
-static bool
+static DblinkSqlTraits
 begin_query(DblinkScanState *state, Datum *values, DblinkQuery *query)
 {
-	bool		alone = !dbl_conn_is_any_streaming();
+	bool		alone = !dbl_stream_is_any_open();
 	const char *source;
 	const char *sql = read_arguments(state, values, query, &source);
-	bool		streams = dbl_streaming != DBLINK_STREAMING_OFF;
+	bool		streams = may_stream(state);
+	DblinkSqlTraits traits = DBLINK_SQL_READS;
 
 	if (streams && !alone && sql != NULL)
-		streams = dbl_sql_only_reads(sql);
-	if (!streams)
-		dbl_conn_read_ahead_all();
-	query->conn = state->function == DBLINK_SCAN_RECORD ?
-		dbl_conn_get_or_open(source) : dbl_conn_get(source);
-	if (streams && (!is_conn_streamable(query->conn) ||
-					(sql == NULL && !query->conn->only_reads)))
-	{
+		traits = dbl_sql_traits(sql);
+	if (!streams || traits == 0)
+		dbl_stream_yield_all();
+	query->conn = state->entry->needs_name || state->entry->function == DBLINK_SCAN_FETCH ?
+		dbl_session_get(source) : dbl_session_get_or_open(source);
+	if (sql == NULL)
+		traits = query->conn->async.sql;
+	if (traits == 0 || !is_conn_streamable(query->conn))
 		streams = false;
-		dbl_conn_read_ahead_all();
-	}
+	if (!streams)
+		dbl_stream_yield_all();
+	if (sql != NULL)
+		dbl_kept_yield_to(sql);
 
 	send_sql(state, query, sql);
-	return streams && (sql == NULL || !alone || dbl_sql_only_reads(sql));
+	if (streams && alone && sql != NULL)
+		traits = dbl_sql_traits(sql);
+	return streams ? traits : 0;
 }
 
 /*
- * Begin to stream the result of a query.
+ * The stream is at its end, or is not needed any more: free it.
  */
 static void
-begin_stream(DblinkScanState *state, const DblinkQuery *query)
+close_stream(DblinkScanState *state)
 {
-	be_patient(query->conn);
-
-	/* The plan may outlive the savepoint that its first row is read in. */
-	query->conn->level = state->level;
-	state->stream = dbl_stream_begin(query, row_type(state));
-	if (state->keep)
-		state->kept = tuplestore_begin_heap(true, false, work_mem);
+	state->source = dbl_stream_source(state->stream);
+	dbl_stream_close(state->stream);
+	state->stream = NULL;
 }
 
 /*
- * The first row is asked for: start to stream, or read all rows.
+ * Start to stream, or read all rows.
  */
 static void
 start_scan(DblinkScanState *state)
@@ -382,153 +339,109 @@ start_scan(DblinkScanState *state)
 	MemoryContext caller_context = MemoryContextSwitchTo(state->call_context);
 	DblinkQuery query = {.fail_on_error = true};
 	Datum	   *values = evaluate_arguments(state);
+	DblinkSqlTraits traits;
 
 	state->started = true;
 	state->source = "materialized";
 	if (values == NULL)
-		state->kept = tuplestore_begin_heap(state->keep, false, work_mem);
-	else if (begin_query(state, values, &query))
-		begin_stream(state, &query);
+		state->store = tuplestore_begin_heap(state->keep, false, work_mem);
+	else if ((traits = begin_query(state, values, &query)) != 0)
+		state->stream = dbl_stream_begin(&query, row_type(state), traits);
 	else
 	{
-		state->kept = dbl_res_collect(&query, row_type(state), state->keep);
-		dbl_conn_release(query.conn);
+		state->store = dbl_res_collect(&query, row_type(state), state->keep);
+		dbl_kept_release(query.conn);
 	}
 	MemoryContextSwitchTo(caller_context);
 }
 
 /*
- * The stream is at its end, or what is left of it was seen to: free it, and give
- * its connection back.
+ * The first row is asked for.  The start counts as the function's call in statistics,
+ * if the server counts calls of C functions.
  */
 static void
-close_stream(DblinkScanState *state)
+start_counted_scan(DblinkScanState *state)
 {
-	DblinkConn *conn = dbl_stream_conn(state->stream);
+	LOCAL_FCINFO(fcinfo, 0);
+	FmgrInfo	finfo;
+	PgStat_FunctionCallUsage usage;
 
-	state->source = dbl_stream_source(state->stream);
-	dbl_stream_end(state->stream);
-	state->stream = NULL;
-	if (conn != NULL)
-		dbl_conn_release(conn);
-}
-
-/*
- * Finish with the stream, even before its end: then the remote statement is
- * brought to its end as dblink.on_early_end says; but never cancelled in a
- * transaction block on the remote, which that would abort.  Drained, it may still
- * throw the remote's error, as it would have before the first row without
- * streaming.
- */
-static void
-finish_stream(DblinkScanState *state)
-{
-	DblinkConn *conn;
-
-	if (state->stream == NULL)
-		return;
-	conn = dbl_stream_conn(state->stream);
-	if (dbl_on_early_end == DBLINK_EARLY_END_DRAIN ||
-		(conn != NULL && conn->in_xact))
-		dbl_stream_drain(state->stream);
-	else if (dbl_stream_is_reading(state->stream))
-		dbl_conn_abandon(conn);
-	close_stream(state);
-}
-
-/*
- * The same where nothing may throw: after an error, a portal that is closed in a
- * subtransaction later than its own would live on, in pieces.  The remote statement
- * is given a moment to come to its end, and cancelled then; its error, if it was
- * seen, is a WARNING.
- */
-static void
-give_up_stream(DblinkScanState *state)
-{
-	DblinkConn *conn;
-
-	if (state->stream == NULL)
-		return;
-	if (dbl_stream_is_reading(state->stream))
+	if (pgstat_track_functions <= TRACK_FUNC_PL)
 	{
-		conn = dbl_stream_conn(state->stream);
-		conn->cancel_on_abort = false;
-		dbl_conn_abandon(conn);
+		start_scan(state);
+		return;
 	}
-	dbl_stream_warn(state->stream);
-
-	/* Keeping one for another call would take a query to clean it. */
-	conn = dbl_stream_conn(state->stream);
-	if (conn != NULL && conn->kind == DBLINK_ONE_CALL)
-		dbl_conn_close(conn);
-	close_stream(state);
+	fmgr_info(state->call->funcid, &finfo);
+	InitFunctionCallInfoData(*fcinfo, &finfo, 0, InvalidOid, NULL, NULL);
+	pgstat_init_function_usage(fcinfo, &usage);
+	start_scan(state);
+	pgstat_end_function_usage(&usage, true);
 }
 
 /*
- * The next of the kept rows, in either direction.  Gives false if there is none
- * in that direction.
+ * Access method of a scan whose rows may be read again: the next of them, in the
+ * executor's direction.
  */
-static bool
-read_kept(DblinkScanState *state, bool forward, TupleTableSlot *slot)
+static TupleTableSlot *
+next_kept_row(ScanState *ss)
+{
+	DblinkScanState *state = (DblinkScanState *) ss;
+
+	if (unlikely(!state->started))
+		start_counted_scan(state);
+	(void) tuplestore_gettupleslot(state->store,
+								   ScanDirectionIsForward(ss->ps.state->es_direction),
+								   false, ss->ss_ScanTupleSlot);
+	return ss->ss_ScanTupleSlot;
+}
+
+/*
+ * The next of the stored rows, into an empty slot for values, if there is one.
+ */
+static void
+read_store(DblinkScanState *state, TupleTableSlot *slot)
 {
 	int			natts = slot->tts_tupleDescriptor->natts;
 
-	if (tuplestore_ateof(state->kept))
-	{
-		if (forward)
-			return false;
+	if (!tuplestore_gettupleslot(state->store, true, false, state->store_slot))
+		return;
 
-		/* We are at the last row, unless the end was reported: skip it. */
-		if (state->stream != NULL && !tuplestore_advance(state->kept, false))
-			return false;
-	}
-	if (!tuplestore_gettupleslot(state->kept, forward, false, state->kept_slot))
-		return false;
-
-	slot_getallattrs(state->kept_slot);
-	memcpy(slot->tts_values, state->kept_slot->tts_values, natts * sizeof(Datum));
-	memcpy(slot->tts_isnull, state->kept_slot->tts_isnull, natts * sizeof(bool));
-	return true;
+	slot_getallattrs(state->store_slot);
+	memcpy(slot->tts_values, state->store_slot->tts_values, natts * sizeof(Datum));
+	memcpy(slot->tts_isnull, state->store_slot->tts_isnull, natts * sizeof(bool));
+	ExecStoreVirtualTuple(slot);
 }
 
 /*
- * The next row of the stream, into an empty virtual slot.  Gives false at its end.
+ * The next row of the stream, into an empty slot for values, if there is one.
  */
-static bool
+static void
 read_stream(DblinkScanState *state, TupleTableSlot *slot)
 {
-	if (state->stream == NULL)
-		return false;
-	if (dbl_stream_is_overdue(state->stream))
-		dbl_conn_read_ahead(dbl_stream_conn(state->stream));
-	if (!dbl_stream_next(state->stream, slot->tts_values, slot->tts_isnull))
-	{
-		finish_stream(state);
-		return false;
-	}
-	if (state->kept != NULL)
-		tuplestore_putvalues(state->kept, slot->tts_tupleDescriptor,
-							 slot->tts_values, slot->tts_isnull);
-	return true;
+	if (dbl_stream_next(state->stream, slot->tts_values, slot->tts_isnull))
+		ExecStoreVirtualTuple(slot);
+	else
+		close_stream(state);
 }
 
 /*
- * Access method: the next row, in the executor's direction.
+ * Access method of any other scan: the next row.
  */
 static TupleTableSlot *
 next_row(ScanState *ss)
 {
 	DblinkScanState *state = (DblinkScanState *) ss;
 	TupleTableSlot *slot = ss->ss_ScanTupleSlot;
-	bool		forward = ScanDirectionIsForward(ss->ps.state->es_direction);
 
-	if (!state->started)
-		start_scan(state);
+	Assert(ScanDirectionIsForward(ss->ps.state->es_direction));
+	if (unlikely(!state->started))
+		start_counted_scan(state);
 
 	ExecClearTuple(slot);
-	if ((state->kept != NULL && read_kept(state, forward, slot)) ||
-		(forward && read_stream(state, slot)))
-		ExecStoreVirtualTuple(slot);
+	if (state->store != NULL)
+		read_store(state, slot);
+	else if (state->stream != NULL)
+		read_stream(state, slot);
 	return slot;
 }
 
@@ -539,7 +452,7 @@ next_row(ScanState *ss)
 static bool
 recheck_row(ScanState *ss, TupleTableSlot *slot)
 {
-	return !TupIsNull(next_row(ss));
+	return !TupIsNull(next_kept_row(ss));
 }
 
 /*
@@ -548,34 +461,59 @@ recheck_row(ScanState *ss, TupleTableSlot *slot)
 static TupleTableSlot *
 exec_scan(CustomScanState *node)
 {
-	return ExecScan(&node->ss, next_row, recheck_row);
+	bool		keep = ((DblinkScanState *) node)->keep;
+
+	return ExecScan(&node->ss, keep ? next_kept_row : next_row, recheck_row);
 }
 
 /*
- * Make the scan as if it had not been started; the stream is seen to already.
+ * The run is over, or a Limit node needs no more rows: so an error of the remote that
+ * comes late is that of this statement, and its time, too.
+ *
+ * INSERT and its like in WITH go on after the run, and may need the rest.
+ */
+static void
+shutdown_scan(CustomScanState *node)
+{
+	DblinkScanState *state = (DblinkScanState *) node;
+
+	if (state->stream == NULL)
+		return;
+	if (node->ss.ps.state->es_auxmodifytables != NIL)
+		dbl_stream_store(state->stream);
+	else
+	{
+		dbl_stream_end_early(state->stream);
+		close_stream(state);
+	}
+}
+
+/*
+ * Make the scan as if it had not been started.
  */
 static void
 reset_scan(DblinkScanState *state)
 {
-	if (state->kept != NULL)
-		tuplestore_end(state->kept);
-	state->kept = NULL;
+	if (state->store_slot != NULL)
+		ExecClearTuple(state->store_slot);
+	if (state->store != NULL)
+		tuplestore_end(state->store);
+	state->store = NULL;
 	state->started = false;
 	MemoryContextReset(state->call_context);
 }
 
 /*
- * The plan has no more use for the scan.
+ * The plan has no more use for the scan.  The answer to a stream has been read with the
+ * run, so nothing is thrown here.
  */
 static void
 end_scan(CustomScanState *node)
 {
 	DblinkScanState *state = (DblinkScanState *) node;
 
-	if (GetCurrentTransactionNestLevel() <= state->level)
-		finish_stream(state);
-	else
-		give_up_stream(state);
+	if (state->stream != NULL)
+		close_stream(state);
 	reset_scan(state);
 }
 
@@ -590,35 +528,130 @@ rescan_scan(CustomScanState *node)
 	ExecScanReScan(&node->ss);
 	if (!state->started)
 		return;
-	if (state->kept == NULL || bms_overlap(node->ss.ps.chgParam, state->params))
-	{
-		finish_stream(state);
+	Assert(state->stream == NULL);
+	if (state->store == NULL || !state->keep ||
+		bms_overlap(node->ss.ps.chgParam, state->params))
 		reset_scan(state);
-	}
 	else
-		tuplestore_rescan(state->kept);
+		tuplestore_rescan(state->store);
 }
 
 /*
- * EXPLAIN: the remote SQL, if it is a constant; after running, where the rows
- * came from.  The argument that may be a conninfo string is not shown.
+ * The argument with this index, if it is a constant string; else NULL.
+ */
+static const char *
+constant_argument(DblinkScanState *state, int i)
+{
+	Const	   *arg = (Const *) list_nth(state->call->args, i);
+
+	if (!IsA(arg, Const) || arg->constisnull || arg->consttype != TEXTOID)
+		return NULL;
+	return TextDatumGetCString(arg->constvalue);
+}
+
+/*
+ * EXPLAIN: an argument, as a string if it is one, else as an expression.
+ */
+static void
+explain_argument(DblinkScanState *state, const char *label, int i, List *ancestors,
+				 ExplainState *es)
+{
+	const char *text = constant_argument(state, i);
+
+	if (text == NULL)
+	{
+		List	   *context = set_deparse_context_plan(es->deparse_cxt,
+													   state->css.ss.ps.plan, ancestors);
+
+		text = deparse_expression(list_nth(state->call->args, i), context,
+								  es->verbose || list_length(es->rtable) > 1, false);
+	}
+	ExplainPropertyText(label, text, es);
+}
+
+/*
+ * EXPLAIN: the connection, if it is an open one or a foreign server.  It may be a
+ * conninfo string, which is never shown.
+ */
+static void
+explain_connection(DblinkScanState *state, ExplainState *es)
+{
+	const char *name = NULL;
+
+	if (state->map.name >= 0)
+		name = constant_argument(state, state->map.name);
+	if (name != NULL &&
+		(dbl_reg_find(name) != NULL ||
+		 (strlen(name) < NAMEDATALEN && GetForeignServerByName(name, true) != NULL)))
+		ExplainPropertyText("Connection", name, es);
+}
+
+/*
+ * EXPLAIN: the function and its alias, in the words that a function scan has for them.
+ */
+static void
+explain_function(DblinkScanState *state, ExplainState *es)
+{
+	CustomScan *cscan = (CustomScan *) state->css.ss.ps.plan;
+	const char *function = get_func_name(state->call->funcid);
+	const char *alias = strVal(lsecond(cscan->custom_private));
+
+	if (es->format != EXPLAIN_FORMAT_TEXT)
+	{
+		ExplainPropertyText("Function Name", function, es);
+		ExplainPropertyText("Alias", alias, es);
+		return;
+	}
+	if (strcmp(function, alias) == 0)
+		ExplainPropertyText("Function", quote_identifier(function), es);
+	else
+		ExplainPropertyText("Function", psprintf("%s %s", quote_identifier(function),
+												 quote_identifier(alias)), es);
+}
+
+/*
+ * EXPLAIN: what is scanned; after running, where the rows came from.
  */
 static void
 explain_scan(CustomScanState *node, List *ancestors, ExplainState *es)
 {
 	DblinkScanState *state = (DblinkScanState *) node;
-	List	   *args = state->call->args;
-	int			n = list_length(args);
-	Const	   *sql;
 
-	if (exprType(llast(args)) == BOOLOID)
-		n--;
-	sql = list_nth(args, n - 1);
-	if (state->function == DBLINK_SCAN_RECORD && IsA(sql, Const) && !sql->constisnull)
-		ExplainPropertyText("Remote SQL", TextDatumGetCString(sql->constvalue), es);
+	explain_function(state, es);
+	explain_connection(state, es);
+	if (state->entry->function == DBLINK_SCAN_RECORD)
+		explain_argument(state, "Remote SQL", state->map.first, ancestors, es);
+	if (state->entry->function == DBLINK_SCAN_FETCH)
+	{
+		explain_argument(state, "Remote Cursor", state->map.first, ancestors, es);
+		explain_argument(state, "Rows to Fetch", state->map.first + 1, ancestors, es);
+	}
 
 	if (state->stream != NULL)
 		state->source = dbl_stream_source(state->stream);
 	if (es->analyze && state->source != NULL)
 		ExplainPropertyText("Remote Rows", state->source, es);
+}
+
+/*
+ * Make the state node of a plan node.
+ */
+static Node *
+create_scan_state(CustomScan *cscan)
+{
+	static const CustomExecMethods exec_methods = {
+		.CustomName = "dblink",
+		.BeginCustomScan = begin_scan,
+		.ExecCustomScan = exec_scan,
+		.EndCustomScan = end_scan,
+		.ReScanCustomScan = rescan_scan,
+		.ShutdownCustomScan = shutdown_scan,
+		.ExplainCustomScan = explain_scan
+	};
+	DblinkScanState *state;
+
+	state = (DblinkScanState *) newNode(sizeof(DblinkScanState),
+										T_CustomScanState);
+	state->css.methods = &exec_methods;
+	return (Node *) state;
 }

@@ -1,24 +1,29 @@
 /*-------------------------------------------------------------------------
  *
  * stream.c
- *	  A result that is read row by row, as somebody asks for the rows.
+ *	  A result that is read row by row, as the plan asks for the rows.
  *
- * A stream keeps its connection busy: the rest of the result is on its way.
- * So a stream yields.  When something else wants the connection, or might wait
- * for what the stream holds on the remote, the rest is read at once and spooled
- * (spool.c), and the stream goes on from there.
+ * A stream keeps its connection busy, and a statement open on the remote server,
+ * with what that holds.  So a stream yields: when something else wants the
+ * connection, or might wait for what the stream holds, the rest is read at once and
+ * spooled (rows.c), and the stream goes on from there.  What reads rows must not
+ * wait for each other either: if the rows of one stream take more than a second,
+ * the others are read ahead meanwhile, all at once.
  *
- * What is spooled are the raw values, as they came, and not Datums: whoever
- * makes a stream yield is somebody else, perhaps with other rights and
- * settings, and a conversion may run a user's functions.  Conversions take
- * place only where the stream's own reader asks for a row.
+ * What is spooled are the raw values, as they arrived, and not Datums, because what
+ * makes a stream yield may run with other privileges and settings, and a
+ * conversion may run a user's functions.  Conversions take place only where the
+ * stream's own reader asks for a row, with two exceptions, where the rest is converted
+ * at once, into a tuplestore: a reader that takes its time, so that it does not hold
+ * the remote for long either; and a utility statement, which may change the types that
+ * are converted to.
  *
- * An error of the remote's belongs to the stream's reader, too.  If it comes while
- * the stream yields, it is kept until the reader gets there.
+ * An error of the remote is thrown by whatever meets it first, the reader or the
+ * call that made the stream yield: the reader's statement has failed with it.
  *
  * Memory: a stream has a context of its own, a child of its reader's.  When the
- * context goes away, the stream lets go of the connection; what is still on
- * the way then is left to connection.c, as after any failed call.
+ * context goes away, the stream lets go of the connection; what the remote is still
+ * sending then is left to session.c, as after any failed call.
  *
  *-------------------------------------------------------------------------
  */
@@ -29,31 +34,49 @@
 #include "dblink.h"
 
 #include "access/xact.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
-/* A result that is being read, and who reads it. */
+/* How long rows may take to arrive before other streams are read ahead. */
+#define PATIENCE_MS		1000
+
+/* How long the rest of a result may take to arrive before it is cancelled. */
+#define DRAIN_MS		20
+
+/*
+ * A result that is being read.  Rows are handed out in the order of the fields: first
+ * those in the spool, then those in the batch, then those in "res"; but if there is a
+ * tuplestore, all remaining rows are in it.
+ */
 struct DblinkStream
 {
+	DblinkReader reader;		/* the connection, until let go of */
 	MemoryContext context;		/* of the stream and all it makes */
 	MemoryContextCallback callback;
 	dlist_node	node;			/* in the list of all streams */
-	ResourceOwner reader;		/* of the plan that reads it; only compared */
-	DblinkQuery query;			/* query.conn is NULL when let go of */
+	ResourceOwner owner;		/* of the plan that reads it */
+	DblinkQuery query;
+	DblinkAnswer answer;
 	TupleDesc	tupdesc;		/* of the rows; the reader's */
-	DblinkDecoder *decoder;		/* NULL until the first row came */
-	bool		reading;		/* is there more to come from the remote? */
-	bool		complete;		/* the result has come to its end */
-	DblinkError error;			/* what came at the end, if error.primary */
+	DblinkDecoder *decoder;		/* NULL until the first part arrived */
+	bool		reading;		/* more may arrive from the remote */
+	bool		torn;			/* rows are on their way into the spool or the
+								 * tuplestore; if that fails, they are lost */
+	bool		converting;		/* a row is being converted */
+	bool		one_result;		/* the only result that is allowed is complete */
+	bool		pure;			/* a cancel does no harm */
+	bool		ahead;			/* rows were read before they were asked for */
 
-	DblinkBatch *batch;			/* rows at hand, which come first; or NULL */
-	PGresult   *res;			/* part that is being read; the connection's */
+	Tuplestorestate *store;		/* or NULL */
+	TupleTableSlot *slot;		/* for reading it */
+	DblinkSpool *spool;			/* or NULL */
+	DblinkBatch *batch;			/* or NULL */
+	PGresult   *res;			/* part being read; the connection's */
 	int			row;			/* next row of it */
 	int			nrows;			/* rows in it */
-	DblinkValue *values;		/* of the current row */
-
-	DblinkSpool *spool;			/* what came after, or NULL */
-	bool		spooling;		/* it is being filled */
+	DblinkValue *values;		/* of the current row of it */
 
 	int64		left_at;		/* since when the reader does not wait for the
 								 * remote, ms */
@@ -61,69 +84,6 @@ struct DblinkStream
 };
 
 static dlist_head streams = DLIST_STATIC_INIT(streams);
-
-static void context_is_reset(void *arg);
-static int64 coarse_now(void);
-static bool take_answer(DblinkStream *stream, PGresult *res);
-static bool next_part(DblinkStream *stream);
-static void take_part(DblinkStream *stream, PGresult *res);
-static void note_error(DblinkStream *stream, PGresult *res);
-static void error_check(DblinkStream *stream);
-static void end_of_result(DblinkStream *stream);
-static void leave_conn(DblinkStream *stream);
-static int	enter_level(DblinkStream *stream);
-static void leave_level(DblinkStream *stream, int level);
-static bool gather(DblinkStream *stream);
-static const DblinkValue *next_received(DblinkStream *stream);
-static const DblinkValue *next_raw(DblinkStream *stream);
-
-/*
- * Begin to stream the result of a query that was sent, or is to be fetched.
- * "tupdesc" is the reader's row type, and has to live as long as the stream.
- *
- * The stream is a child of the current memory context.
- */
-DblinkStream *
-dbl_stream_begin(const DblinkQuery *query, TupleDesc tupdesc)
-{
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
-												  "dblink stream",
-												  ALLOCSET_DEFAULT_SIZES);
-	DblinkStream *stream = MemoryContextAllocZero(context,
-												  sizeof(DblinkStream));
-
-	stream->context = context;
-	stream->callback.func = context_is_reset;
-	stream->callback.arg = stream;
-	MemoryContextRegisterResetCallback(context, &stream->callback);
-	dlist_push_tail(&streams, &stream->node);
-	stream->reader = CurrentResourceOwner;
-	stream->query = *query;
-	stream->tupdesc = tupdesc;
-	stream->reading = true;
-	stream->complete = query->conn->phase == DBLINK_FETCHING;
-	stream->left_at = coarse_now();
-
-	Assert(query->conn->stream == NULL);
-	query->conn->stream = stream;
-	query->conn->cancel_on_abort = !query->conn->in_xact;
-	return stream;
-}
-
-/*
- * Let go of the connection: the stream has all that it needs, or will never get
- * it.
- */
-void
-dbl_stream_leave(DblinkStream *stream)
-{
-	if (stream->query.conn != NULL)
-		stream->query.conn->stream = NULL;
-	stream->query.conn = NULL;
-	stream->reading = false;
-	stream->res = NULL;
-	stream->row = stream->nrows = 0;
-}
 
 /*
  * Reset callback of a stream's context: its memory is about to go.
@@ -133,40 +93,8 @@ context_is_reset(void *arg)
 {
 	DblinkStream *stream = arg;
 
-	dbl_stream_leave(stream);
-	if (stream->spool != NULL)
-		dbl_spool_close_files(stream->spool);
+	dbl_ex_detach(&stream->reader);
 	dlist_delete(&stream->node);
-}
-
-/*
- * The transaction ends, and with it every resource owner.  What streams there
- * are still, will not be read again.
- */
-void
-dbl_stream_end_of_xact(void)
-{
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &streams)
-	{
-		DblinkStream *stream = dlist_container(DblinkStream, node, iter.cur);
-
-		if (stream->spool != NULL)
-			dbl_spool_close_files(stream->spool);
-	}
-}
-
-/*
- * The connection goes away.  If it was needed still, the reader will be told.
- */
-void
-dbl_stream_lose(DblinkStream *stream)
-{
-	bool		reading = stream->reading;
-
-	dbl_stream_leave(stream);
-	stream->reading = reading;
 }
 
 /*
@@ -186,67 +114,73 @@ coarse_now(void)
 }
 
 /*
- * The remote has sent everything.
+ * Check whether the stream can yield.  It cannot while one of its rows is being
+ * converted, because the caller is a function inside that conversion then.
  */
-static void
-end_of_result(DblinkStream *stream)
+static bool
+can_yield(DblinkStream *stream)
 {
-	stream->reading = false;
-	stream->res = NULL;
-	stream->row = stream->nrows = 0;
+	return stream->reader.conn != NULL && !stream->converting;
 }
 
 /*
- * Nothing that is still to be converted came from the connection, or somebody
- * else wants it.  One for this call is released by whoever looks after the stream.
+ * Check whether there is a stream that can yield, on another connection than this one.
  */
-static void
-leave_conn(DblinkStream *stream)
+static bool
+is_other_open(DblinkConn *conn)
 {
-	if (stream->query.conn != NULL &&
-		stream->query.conn->kind != DBLINK_ONE_CALL)
-		dbl_stream_leave(stream);
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &streams)
+	{
+		DblinkStream *stream = dlist_container(DblinkStream, node, iter.cur);
+
+		if (can_yield(stream) && stream->reader.conn != conn)
+			return true;
+	}
+	return false;
 }
 
 /*
- * Note the remote's error, or that it sent something else than one result with
- * rows.  res is NULL if there is none, or not all of it.
+ * Check whether any stream is open that dbl_stream_yield_all() would make yield.
+ */
+bool
+dbl_stream_is_any_open(void)
+{
+	return is_other_open(NULL);
+}
+
+/*
+ * Let go of the connection, of which no rows are needed any more.  One for this
+ * call has no other use.
  */
 static void
-note_error(DblinkStream *stream, PGresult *res)
+release_conn(DblinkStream *stream)
 {
-	MemoryContext caller_context;
+	DblinkConn *conn = stream->reader.conn;
 
-	if (stream->error.primary != NULL)
+	Assert(stream->row == stream->nrows);
+	if (conn == NULL)
 		return;
-	caller_context = MemoryContextSwitchTo(stream->context);
-	dbl_err_fill(&stream->error, stream->query.conn);
-	if (dbl_remote_kind(res) == DBLINK_COMMAND)
-	{
-		stream->error.sqlstate = ERRCODE_PROTOCOL_VIOLATION;
-		stream->error.primary =
-			psprintf("remote server answered a query for rows with \"%s\"",
-					 dbl_err_clean(PQcmdStatus(res)));
-	}
-	else if (dbl_remote_kind(res) != DBLINK_FAILURE)
-	{
-		stream->error.sqlstate = ERRCODE_PROTOCOL_VIOLATION;
-		stream->error.primary = "remote server answered a query with more than one result";
-	}
-	MemoryContextSwitchTo(caller_context);
+	dbl_ex_detach(&stream->reader);
+	dbl_kept_release(conn);
 }
 
 /*
- * Rows have come: they are the current part.
+ * Rows have arrived: they are the current part.  Throws 42804 if the number of
+ * columns is wrong.
  */
 static void
-take_part(DblinkStream *stream, PGresult *res)
+take_part(DblinkStream *stream)
 {
+	DblinkConn *conn = stream->reader.conn;
+	PGresult   *res = conn->exchange.res;
+
 	if (stream->decoder == NULL)
 	{
 		MemoryContext caller_context = MemoryContextSwitchTo(stream->context);
 
-		stream->decoder = dbl_dec_begin(stream->query.conn, res, stream->tupdesc);
+		stream->decoder = dbl_dec_begin(conn, res, stream->tupdesc);
 		stream->values = palloc(sizeof(DblinkValue) * stream->tupdesc->natts);
 		MemoryContextSwitchTo(caller_context);
 	}
@@ -256,123 +190,63 @@ take_part(DblinkStream *stream, PGresult *res)
 }
 
 /*
- * Take a part of the remote's answer: rows are the current part then, anything
- * else is noted as the remote's error.  Gives whether there are rows.
+ * Get the next rows from the remote; they become the current part.  Returns false
+ * at the end, where stream->answer has the remote's error if there was one.
  *
- * Throws 42804 if the number of columns is wrong, 34000 if there is no cursor.
- */
-static bool
-take_answer(DblinkStream *stream, PGresult *res)
-{
-	DblinkResultKind kind = dbl_remote_kind(res);
-
-	switch (kind)
-	{
-		case DBLINK_ROWS:
-		case DBLINK_LAST_ROWS:
-			if (stream->complete && stream->decoder != NULL)
-				break;
-			stream->complete = kind == DBLINK_LAST_ROWS;
-			take_part(stream, res);
-			return stream->nrows > 0;
-		case DBLINK_COMMAND:
-			if (stream->query.cursor != NULL)
-				dbl_err_no_cursor(stream->query.cursor);
-			break;
-		case DBLINK_FAILURE:
-			break;
-	}
-	note_error(stream, res);
-	return false;
-}
-
-/*
- * Get the next rows from the remote.  Gives false at the end, where
- * stream->error is the remote's error, if there was one.
- *
- * Throws what take_answer() throws.
+ * Throws what take_part() and dbl_answer_next() throw.
  */
 static bool
 next_part(DblinkStream *stream)
 {
-	DblinkConn *conn = stream->query.conn;
-	PGresult   *res;
-
-	if (!stream->reading)
-		return false;
-	if (conn == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONNECTION_FAILURE),
-				 errmsg("dblink connection was closed while its rows were being read")));
-
-	while ((res = dbl_remote_next(conn)) != NULL)
+	Assert(stream->reading && stream->row == stream->nrows);
+	for (;;)
 	{
-		if (take_answer(stream, res))
-			return true;
+		DblinkResultKind kind;
+
+		stream->res = NULL;
+		stream->row = stream->nrows = 0;
+		dbl_stream_await(stream->reader.conn);
+		kind = dbl_answer_next(&stream->answer);
+		if (kind == DBLINK_END)
+		{
+			stream->reading = false;
+			return false;
+		}
+		if (kind == DBLINK_COMMAND)
+			dbl_answer_refuse(&stream->answer,
+							  psprintf("remote server answered a query for rows with \"%s\"",
+									   dbl_err_clean(PQcmdStatus(stream->reader.conn->exchange.res))));
+		else if (stream->one_result)
+			dbl_answer_refuse(&stream->answer,
+							  "remote server answered a query with more than one result");
+		else
+		{
+			stream->one_result = kind == DBLINK_LAST_ROWS;
+			take_part(stream);
+			if (stream->nrows > 0)
+				return true;
+		}
 	}
-	if (!stream->complete)
-		note_error(stream, NULL);
-	end_of_result(stream);
-	return false;
 }
 
 /*
- * While a call uses the stream, its connection is in use at the transaction level
- * of that call: if it fails there, the end of that level cleans up.  Gives the
- * level to go back to.
- */
-static int
-enter_level(DblinkStream *stream)
-{
-	DblinkConn *conn = stream->query.conn;
-	int			level = 0;
-
-	if (conn != NULL)
-	{
-		level = conn->level;
-		conn->level = GetCurrentTransactionNestLevel();
-	}
-	return level;
-}
-
-/*
- * Back to the reader's own level.
- */
-static void
-leave_level(DblinkStream *stream, int level)
-{
-	if (stream->query.conn != NULL)
-		stream->query.conn->level = level;
-}
-
-/*
- * The end was reached: throw the remote's error, if there was one.
- */
-static void
-error_check(DblinkStream *stream)
-{
-	if (stream->error.primary != NULL)
-		dbl_err_report(&stream->error, ERROR, stream->query.action);
-}
-
-/*
- * Get more rows from the remote: wait for some, and take what else is at hand.
- * Gives false at the end.
+ * Get more rows from the remote: wait for some, and take what else is available.
+ * Does nothing at the end.
  *
- * Rows that come one by one, and are small, are put into the batch, which is made
- * for the second: there may be only one.  Others stay in the current part, which
- * is read after the batch.
+ * Rows that are handed out one by one, and are small, are put into the batch, which
+ * is made for the second: there may be only one.  Others stay in the current part.
+ * If that was the last of the answer, the connection is not needed any more.
  */
-static bool
+static void
 gather(DblinkStream *stream)
 {
 	bool		first = stream->decoder == NULL;
 
-	if (!next_part(stream))
-		return false;
+	if (!stream->reading || !next_part(stream))
+		return;
 	stream->left_at = coarse_now();
 	if (first || stream->nrows > 1)
-		return true;
+		return;
 
 	if (stream->batch == NULL)
 	{
@@ -383,40 +257,25 @@ gather(DblinkStream *stream)
 	}
 	while (dbl_batch_add(stream->batch, stream->res, 0))
 	{
-		PGresult   *res = NULL;
-
 		stream->row = stream->nrows;
-		if (!dbl_batch_is_full(stream->batch))
-			res = dbl_remote_next_at_hand(stream->query.conn);
-		if (res == NULL || !take_answer(stream, res) || stream->nrows > 1)
+		if (dbl_batch_is_full(stream->batch) ||
+			!dbl_ex_is_ready(stream->reader.conn) ||
+			!next_part(stream) || stream->nrows > 1)
 			break;
 	}
-	return true;
 }
 
 /*
- * The next row that was received and not spooled.  NULL at the end.
+ * The next row that was received and not spooled, if one is there.
  */
 static const DblinkValue *
-next_received(DblinkStream *stream)
+received_row(DblinkStream *stream)
 {
 	const DblinkValue *row = NULL;
 
 	if (stream->batch != NULL)
 		row = dbl_batch_next(stream->batch);
-	if (row == NULL && stream->row == stream->nrows)
-	{
-		if (stream->batch != NULL)
-			dbl_batch_clear(stream->batch);
-		if (!gather(stream))
-		{
-			leave_conn(stream);
-			return NULL;
-		}
-		if (stream->batch != NULL)
-			row = dbl_batch_next(stream->batch);
-	}
-	if (row != NULL)
+	if (row != NULL || stream->row == stream->nrows)
 		return row;
 	dbl_row_values(stream->res, stream->row++, stream->values,
 				   stream->tupdesc->natts);
@@ -424,64 +283,203 @@ next_received(DblinkStream *stream)
 }
 
 /*
- * The next row, spooled or not.  NULL at the end.
+ * The next row, wherever it is.  NULL at the end.
+ *
+ * Throws 08006 if the connection was closed before all rows had arrived.
  */
 static const DblinkValue *
-next_raw(DblinkStream *stream)
+next_row(DblinkStream *stream)
 {
 	const DblinkValue *row = NULL;
 
-	if (stream->spooling)
+	if (stream->spool != NULL)
+		row = dbl_spool_next(stream->spool);
+	if (row == NULL)
+		row = received_row(stream);
+	if (row != NULL || !stream->reading)
+		return row;
+	if (stream->reader.conn == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_FAILURE),
+				 errmsg("dblink connection was closed while its rows were being read")));
+
+	if (stream->batch != NULL)
+		dbl_batch_clear(stream->batch);
+	gather(stream);
+	row = received_row(stream);
+
+	/*
+	 * A connection of the user's is in use until the last row has been
+	 * converted, as in stock; another session may wait for one for this call.
+	 */
+	if (!stream->reading &&
+		(row == NULL || stream->query.conn->kind == DBLINK_ONE_CALL))
+		release_conn(stream);
+	return row;
+}
+
+/*
+ * Throw the remote's error, if it is known that there is one.
+ */
+static void
+error_check(DblinkStream *stream)
+{
+	if (stream->answer.error.primary != NULL)
+		dbl_err_report(&stream->answer.error, ERROR, stream->query.action);
+}
+
+/*
+ * Begin to stream the result of a query that was sent, now or by an earlier call, and
+ * wait for its first rows.  "tupdesc" is the reader's row type, and has to live as long as
+ * the stream; "sql" is what is known of the query's text.
+ *
+ * The stream is a child of the current memory context.  Throws the remote's error,
+ * and 42804 if the number of columns is wrong.
+ */
+DblinkStream *
+dbl_stream_begin(const DblinkQuery *query, TupleDesc tupdesc, DblinkSqlTraits sql)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "dblink stream",
+												  ALLOCSET_SMALL_SIZES);
+	DblinkStream *stream = MemoryContextAllocZero(context,
+												  sizeof(DblinkStream));
+	DblinkExchange *ex = &query->conn->exchange;
+
+	Assert(GetCurrentTransactionNestLevel() == 1);
+	stream->context = context;
+	stream->callback.func = context_is_reset;
+	stream->callback.arg = stream;
+	MemoryContextRegisterResetCallback(context, &stream->callback);
+	dlist_push_tail(&streams, &stream->node);
+	stream->owner = CurrentResourceOwner;
+	stream->query = *query;
+	stream->tupdesc = tupdesc;
+	stream->reading = true;
+	stream->answer.query = &stream->query;
+	stream->answer.context = context;
+	stream->answer.complete = ex->phase == DBLINK_FETCHING;
+
+	/*
+	 * If the local statement fails, only what can have no effects may be
+	 * cancelled: stock has run it to its end by then.
+	 */
+	stream->pure = (sql & DBLINK_SQL_PURE) != 0 && !ex->in_xact;
+	dbl_ex_attach(query->conn, &stream->reader,
+				  stream->pure && ex->phase == DBLINK_RUNNING ?
+				  DBLINK_CANCEL : DBLINK_FINISH);
+	gather(stream);
+	error_check(stream);
+	return stream;
+}
+
+/*
+ * Throw 08006 if rows were lost.
+ */
+static void
+torn_check(DblinkStream *stream)
+{
+	if (stream->torn)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONNECTION_FAILURE),
 				 errmsg("rows of a remote query were lost"),
 				 errdetail("Reading them ahead failed, and the error was ignored.")));
-	if (stream->spool != NULL)
-		row = dbl_spool_next(stream->spool);
-	return row != NULL ? row : next_received(stream);
 }
 
 /*
- * The next row, converted into values[] and nulls[], which have an element for
- * each column.  What they point to is valid until the next call.  Gives false at
- * the end.
+ * Convert the next row.  Returns false at the end.
  *
- * Throws the remote's error, what next_part() throws, and what conversions throw.
+ * An error of the remote that is known is thrown before the rows that came ahead of
+ * it are handed out.
  */
-bool
-dbl_stream_next(DblinkStream *stream, Datum *values, bool *nulls)
+static bool
+convert_next(DblinkStream *stream, Datum *values, bool *nulls)
 {
-	const DblinkValue *row;
-	int			level;
+	const DblinkValue *row = next_row(stream);
 
-	level = enter_level(stream);
-	row = next_raw(stream);
-	if (row != NULL)
-	{
-		int			guc_level = dbl_dec_mimic(stream->decoder);
-
-		dbl_dec_row(stream->decoder, stream->query.conn, row, values, nulls);
-		dbl_dec_mimic_end(guc_level);
-	}
-	else
-		error_check(stream);
-	leave_level(stream, level);
-	return row != NULL;
+	error_check(stream);
+	if (row == NULL)
+		return false;
+	stream->converting = true;
+	dbl_dec_row(stream->decoder, stream->reader.conn, row, values, nulls);
+	stream->converting = false;
+	return true;
 }
 
 /*
- * Does the reader take its time?  It must not keep the remote's statement open for
- * ever: past dblink.stream_hold_time, the rest is to be read ahead.  Only time that
- * the reader spent counts, not the time that it waited for the remote.
- *
- * To be asked before each row.
+ * Make the tuplestore.  Its files belong to the plan that reads the stream, because the
+ * caller may be in a subtransaction that ends before it.
  */
-bool
-dbl_stream_is_overdue(DblinkStream *stream)
+static void
+store_begin(DblinkStream *stream)
+{
+	MemoryContext caller_context = MemoryContextSwitchTo(stream->context);
+	ResourceOwner caller_owner = CurrentResourceOwner;
+
+	CurrentResourceOwner = stream->owner;
+	stream->store = tuplestore_begin_heap(false, false, work_mem);
+	stream->slot = MakeSingleTupleTableSlot(stream->tupdesc, &TTSOpsMinimalTuple);
+	CurrentResourceOwner = caller_owner;
+	MemoryContextSwitchTo(caller_context);
+}
+
+/*
+ * Convert all remaining rows into the tuplestore, with the settings of the scan's
+ * start.  The connection is free then.  Throws what convert_next() throws.
+ */
+void
+dbl_stream_store(DblinkStream *stream)
+{
+	int			natts = stream->tupdesc->natts;
+	Datum	   *values;
+	bool	   *nulls;
+	DblinkStylesSaved saved;
+
+	if (stream->store != NULL || stream->decoder == NULL)
+		return;
+	stream->ahead = true;
+	stream->torn = true;
+	store_begin(stream);
+	values = palloc0(sizeof(Datum) * natts);
+	nulls = palloc0(sizeof(bool) * natts);
+	dbl_styles_enter(dbl_dec_styles(stream->decoder), &saved);
+	while (convert_next(stream, values, nulls))
+	{
+		dbl_ex_serve_interrupts();
+		tuplestore_putvalues(stream->store, stream->tupdesc, values, nulls);
+	}
+	dbl_styles_leave(&saved);
+	pfree(values);
+	pfree(nulls);
+	stream->torn = false;
+}
+
+/*
+ * The next row of the tuplestore.
+ */
+static bool
+stored_next(DblinkStream *stream, Datum *values, bool *nulls)
+{
+	int			natts = stream->tupdesc->natts;
+
+	if (!tuplestore_gettupleslot(stream->store, true, false, stream->slot))
+		return false;
+	slot_getallattrs(stream->slot);
+	memcpy(values, stream->slot->tts_values, natts * sizeof(Datum));
+	memcpy(nulls, stream->slot->tts_isnull, natts * sizeof(bool));
+	return true;
+}
+
+/*
+ * Check whether the reader has taken too much of its own time.  Time that it waited
+ * for the remote does not count.
+ */
+static bool
+is_overdue(DblinkStream *stream)
 {
 	int64		now;
 
-	if (!dbl_stream_is_reading(stream) || dbl_stream_hold_time < 0)
+	if (!stream->reading || dbl_stream_hold_time < 0)
 		return false;
 	now = coarse_now();
 	stream->away_ms += now - stream->left_at;
@@ -490,36 +488,260 @@ dbl_stream_is_overdue(DblinkStream *stream)
 }
 
 /*
- * Read the rest of the result into the spool.  The connection is free then.
+ * The next row, converted into values[] and nulls[], which have an element for
+ * each column.  What they point to is valid until the next call.  Returns false at
+ * the end.
  *
- * Does not throw the remote's error: that is for the reader.
+ * The rest is stored if the reader has taken more time than dblink.stream_hold_time,
+ * because the remote's statement is open as long; and if settings that conversions
+ * depend on are not those of the scan's start, or not the remote's.
+ *
+ * Throws the remote's error, what next_row() throws, and what conversions throw.
  */
-void
-dbl_stream_read_ahead(DblinkStream *stream)
+bool
+dbl_stream_next(DblinkStream *stream, Datum *values, bool *nulls)
 {
-	MemoryContext caller_context = CurrentMemoryContext;
-	const DblinkValue *row;
-	int			level;
+	torn_check(stream);
+	if (stream->store == NULL && stream->decoder != NULL &&
+		(is_overdue(stream) || dbl_styles_need_care(dbl_dec_styles(stream->decoder))))
+		dbl_stream_store(stream);
+	if (stream->store != NULL)
+		return stored_next(stream, values, nulls);
+	return convert_next(stream, values, nulls);
+}
+
+/*
+ * Put a row into the spool.  The spool's files belong to the plan that reads the
+ * stream, because the caller may be in a subtransaction that ends before it.
+ */
+static void
+spool_row(DblinkStream *stream, const DblinkValue *row)
+{
+	stream->torn = true;
+	if (stream->spool == NULL)
+	{
+		MemoryContext caller_context = MemoryContextSwitchTo(stream->context);
+		ResourceOwner caller_owner = CurrentResourceOwner;
+
+		CurrentResourceOwner = stream->owner;
+		stream->spool = dbl_spool_make(stream->tupdesc->natts);
+		CurrentResourceOwner = caller_owner;
+		MemoryContextSwitchTo(caller_context);
+	}
+	dbl_spool_put(stream->spool, row);
+	stream->torn = false;
+}
+
+/*
+ * Spool what a stream has received, without waiting for more.  If that was all, it
+ * lets go of its connection.
+ */
+static void
+spool_available(DblinkStream *stream)
+{
+	stream->ahead = true;
+	do
+	{
+		const DblinkValue *row;
+
+		while ((row = received_row(stream)) != NULL)
+			spool_row(stream, row);
+		if (stream->batch != NULL)
+			dbl_batch_clear(stream->batch);
+		dbl_ex_serve_interrupts();
+	} while (stream->reading &&
+			 dbl_ex_is_ready(stream->reader.conn) && next_part(stream));
 
 	if (!stream->reading)
+		release_conn(stream);
+}
+
+/*
+ * Read all streams ahead that can yield, serving all their connections at once: until
+ * each has come to its end, or "awaited", if it is not NULL, has an answer.
+ *
+ * Throws the error of a stream that has failed.
+ */
+static void
+read_ahead(DblinkConn *awaited)
+{
+	for (;;)
 	{
-		leave_conn(stream);
+		List	   *waiting = NIL;
+		dlist_iter	iter;
+
+		dlist_foreach(iter, &streams)
+		{
+			DblinkStream *stream = dlist_container(DblinkStream, node, iter.cur);
+
+			if (!can_yield(stream) || stream->reader.conn == awaited)
+				continue;
+			spool_available(stream);
+			error_check(stream);
+			if (stream->reader.conn != NULL)
+				waiting = lappend(waiting, stream->reader.conn);
+		}
+		if (waiting == NIL || (awaited != NULL && dbl_ex_is_ready(awaited)))
+			break;
+		if (awaited != NULL)
+			waiting = lappend(waiting, awaited);
+		dbl_ex_wait_any(waiting);
+		list_free(waiting);
+	}
+}
+
+/*
+ * Streams yield: read the rest of all that are open.  For a call that may run
+ * anything on a remote, and wait there for what a stream's statement holds.
+ *
+ * Throws the error of a stream that has failed.
+ */
+void
+dbl_stream_yield_all(void)
+{
+	read_ahead(NULL);
+}
+
+/*
+ * The same for a statement that may change what conversions depend on: the rest is
+ * converted, too.
+ */
+void
+dbl_stream_store_all(void)
+{
+	dlist_iter	iter;
+
+	read_ahead(NULL);
+	dlist_foreach(iter, &streams)
+	{
+		DblinkStream *stream = dlist_container(DblinkStream, node, iter.cur);
+
+		if (stream->ahead && !stream->torn && !stream->converting)
+			dbl_stream_store(stream);
+	}
+}
+
+/*
+ * Wait until the connection has an answer for the call that is using it.
+ *
+ * A read may have to wait in line behind another session that waits for what another
+ * of our streams holds.  So if the answer takes time, those are read ahead.
+ */
+void
+dbl_stream_await(DblinkConn *conn)
+{
+	TimestampTz deadline = 0;
+
+	while (!dbl_ex_is_ready(conn))
+	{
+		if (!is_other_open(conn))
+		{
+			(void) dbl_ex_wait(conn, -1);
+			continue;
+		}
+		if (deadline == 0)
+			deadline = dbl_deadline(PATIENCE_MS);
+		if (dbl_time_left(deadline) > 0)
+			(void) dbl_ex_wait(conn, dbl_time_left(deadline));
+		else
+			read_ahead(conn);
+	}
+}
+
+/*
+ * Read the rest of the result and throw it away, so that the remote statement
+ * completes.
+ */
+static void
+drain(DblinkStream *stream)
+{
+	do
+		stream->row = stream->nrows;
+	while (stream->reading && next_part(stream));
+}
+
+/*
+ * The same, but only for so long.  Returns false if there is more then.
+ */
+static bool
+drain_briefly(DblinkStream *stream)
+{
+	TimestampTz deadline = dbl_deadline(DRAIN_MS);
+
+	stream->row = stream->nrows;
+	while (stream->reading)
+	{
+		long		left = dbl_time_left(deadline);
+
+		if (left == 0)
+			return false;
+		if (!dbl_ex_is_ready(stream->reader.conn))
+			(void) dbl_ex_wait(stream->reader.conn, left);
+		else if (next_part(stream))
+			stream->row = stream->nrows;
+	}
+	return true;
+}
+
+/*
+ * Cancel the remote statement.  The request is waited for, and so is the end of the
+ * answer: unlike in an abort, there is no reason to give up.  An error that comes with
+ * it is not reported.
+ */
+static void
+cancel(DblinkStream *stream)
+{
+	DblinkConn *conn = stream->reader.conn;
+
+	stream->row = stream->nrows;
+	if (conn->kind == DBLINK_ONE_CALL)
+	{
+		stream->reading = false;
+		dbl_reg_close(conn);
 		return;
 	}
-	stream->spooling = true;
-	level = enter_level(stream);
-	MemoryContextSwitchTo(stream->context);
-	while ((row = next_received(stream)) != NULL)
+	if (dbl_cancel_begin(conn) == NULL)
+		(void) dbl_cancel_await(conn, -1);
+	dbl_cancel_close(conn);
+	drain(stream);
+	stream->answer.error.primary = NULL;
+}
+
+/*
+ * Check whether dblink.on_early_end lets the rest of the stream be cancelled.  It never
+ * does in a transaction block on the remote, which a cancel would abort.  Where the
+ * setting is auto, the rows that arrive in a moment are read first.
+ */
+static bool
+may_cancel(DblinkStream *stream)
+{
+	switch ((DblinkEarlyEnd) dbl_on_early_end)
 	{
-		if (stream->query.conn != NULL)
-			dbl_remote_serve_interrupts(stream->query.conn);
-		if (stream->spool == NULL)
-			stream->spool = dbl_spool_make(stream->tupdesc->natts);
-		dbl_spool_put(stream->spool, row);
+		case DBLINK_EARLY_END_DRAIN:
+			break;
+		case DBLINK_EARLY_END_CANCEL:
+			return !stream->reader.conn->exchange.in_xact;
+		case DBLINK_EARLY_END_AUTO:
+			return stream->pure && !drain_briefly(stream);
 	}
-	MemoryContextSwitchTo(caller_context);
-	leave_level(stream, level);
-	stream->spooling = false;
+	return false;
+}
+
+/*
+ * The plan needs no more rows: bring the remote statement to its end.  Drained, it may
+ * still throw the remote's error, as it would have before the first row without
+ * streaming.
+ */
+void
+dbl_stream_end_early(DblinkStream *stream)
+{
+	if (stream->reader.conn == NULL)
+		return;
+	if (stream->reading && may_cancel(stream))
+		cancel(stream);
+	else
+		drain(stream);
+	error_check(stream);
 }
 
 /*
@@ -528,69 +750,23 @@ dbl_stream_read_ahead(DblinkStream *stream)
 const char *
 dbl_stream_source(DblinkStream *stream)
 {
-	return stream->spool != NULL ? "read ahead" : "streamed";
+	return stream->ahead ? "read ahead" : "streamed";
 }
 
 /*
- * Is there more to come from the remote?
- */
-bool
-dbl_stream_is_reading(DblinkStream *stream)
-{
-	return stream->reading && stream->query.conn != NULL;
-}
-
-/*
- * The resource owner of the plan that reads the stream, only to compare it.
- */
-ResourceOwner
-dbl_stream_reader(DblinkStream *stream)
-{
-	return stream->reader;
-}
-
-/*
- * The connection, NULL if the stream has let go of it.
- */
-DblinkConn *
-dbl_stream_conn(DblinkStream *stream)
-{
-	return stream->query.conn;
-}
-
-/*
- * Read the rest of the result and throw it away, so that the remote statement
- * comes to its end.  Throws the remote's error.
+ * Free a stream, whose rows have all been read or are not needed.
  */
 void
-dbl_stream_drain(DblinkStream *stream)
+dbl_stream_close(DblinkStream *stream)
 {
-	int			level = enter_level(stream);
-
-	while (stream->query.conn != NULL && next_part(stream))
-		;
-	leave_conn(stream);
-	error_check(stream);
-	leave_level(stream, level);
-}
-
-/*
- * Warn of the remote's error, if there was one that the reader did not get to.
- */
-void
-dbl_stream_warn(DblinkStream *stream)
-{
-	if (stream->error.primary != NULL)
-		dbl_err_report(&stream->error, WARNING, stream->query.action);
-}
-
-/*
- * Free a stream.  Its connection must have been seen to.
- */
-void
-dbl_stream_end(DblinkStream *stream)
-{
+	stream->row = stream->nrows;
+	release_conn(stream);
 	if (stream->spool != NULL)
 		dbl_spool_end(stream->spool);
+	if (stream->store != NULL)
+	{
+		ExecDropSingleTupleTableSlot(stream->slot);
+		tuplestore_end(stream->store);
+	}
 	MemoryContextDelete(stream->context);
 }

@@ -1,0 +1,613 @@
+/*-------------------------------------------------------------------------
+ *
+ * exchange.c
+ *	  One call's use of a connection: send, receive, end.
+ *
+ * An exchange begins when a query is sent, or the result of one that was sent
+ * before is fetched; it ends when libpq has handed out all that belongs to the
+ * call.  What it is doing is in DblinkExchange, which only this file writes to,
+ * and which is zeroed as a whole.  So what a failed call has left behind is
+ * known from there, and code anywhere may throw; recover.c brings it to an end.
+ *
+ * The result that was looked at last stays until the next exchange begins.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "dblink.h"
+
+#include "access/xact.h"
+#include "storage/latch.h"
+
+/*
+ * Rows that libpq hands out at a time, if it can.  A small number: the first row
+ * of a slow query must not wait for many others, and a chunk of wide rows must
+ * not need much memory.  More rows a chunk gain nothing measurable.
+ */
+#define CHUNK_ROWS		8
+
+/* Did an interrupt end the statement that is being aborted? */
+static bool interrupted = false;
+
+/*
+ * Serve interrupts in the middle of an exchange.  If one is thrown, no remote
+ * statement of this transaction level is wanted any more: the abort cancels.
+ */
+void
+dbl_ex_serve_interrupts(void)
+{
+	if (likely(!INTERRUPTS_PENDING_CONDITION()))
+		return;
+	interrupted = true;
+	CHECK_FOR_INTERRUPTS();
+	interrupted = false;
+}
+
+/*
+ * An interrupt was thrown elsewhere.
+ */
+void
+dbl_ex_note_interrupt(void)
+{
+	interrupted = true;
+}
+
+/*
+ * Returns whether an interrupt was the reason for this abort.
+ */
+bool
+dbl_ex_was_interrupted(void)
+{
+	return interrupted;
+}
+
+/*
+ * The transaction is over.
+ */
+void
+dbl_ex_forget_interrupt(void)
+{
+	interrupted = false;
+}
+
+/*
+ * A transaction block that dblink_open() opened may have been ended in the
+ * exchange; another one will be the user's.
+ */
+static void
+note_xact_state(DblinkConn *conn)
+{
+	if (PQtransactionStatus(conn->pgconn) == PQTRANS_IDLE)
+		conn->cursors.own_xact = false;
+}
+
+/*
+ * Free what a call was looking at, whatever its state.  Never throws.
+ */
+void
+dbl_ex_clear(DblinkConn *conn)
+{
+	DblinkExchange *ex = &conn->exchange;
+
+	if (ex->reader != NULL)
+		ex->reader->conn = NULL;
+	PQclear(ex->res);
+	PQclear(ex->last_res);
+	PQfreemem(ex->notify);
+	memset(ex, 0, sizeof(*ex));
+	note_xact_state(conn);
+}
+
+/*
+ * The exchange is over.  Its result stays, and so does who reads it.
+ */
+void
+dbl_ex_end(DblinkConn *conn)
+{
+	DblinkExchange *ex = &conn->exchange;
+	DblinkExchange was = *ex;
+
+	Assert(ex->phase != DBLINK_IDLE && ex->last_res == NULL && ex->notify == NULL);
+	memset(ex, 0, sizeof(*ex));
+	ex->level = was.level;
+	ex->res = was.res;
+	ex->reader = was.reader;
+	note_xact_state(conn);
+}
+
+/*
+ * An exchange begins: from here on, what the remote sends is for this call.
+ */
+static void
+begin(DblinkConn *conn, DblinkPhase phase, bool in_xact)
+{
+	DblinkExchange *ex = &conn->exchange;
+
+	Assert(ex->phase == DBLINK_IDLE && ex->reader == NULL && !ex->converting);
+	Assert(phase != DBLINK_IDLE);
+	dbl_ex_clear(conn);
+	ex->phase = phase;
+	ex->level = GetCurrentTransactionNestLevel();
+	ex->in_xact = in_xact;
+	interrupted = false;
+}
+
+/*
+ * A stream reads the rows from here on.
+ */
+void
+dbl_ex_attach(DblinkConn *conn, DblinkReader *reader, DblinkOnAbort on_abort)
+{
+	Assert(conn->exchange.phase != DBLINK_IDLE && conn->exchange.reader == NULL);
+	reader->conn = conn;
+	conn->exchange.reader = reader;
+	conn->exchange.on_abort = on_abort;
+}
+
+/*
+ * The stream has all that it needs, or will never get it.
+ */
+void
+dbl_ex_detach(DblinkReader *reader)
+{
+	if (reader->conn == NULL)
+		return;
+	Assert(reader->conn->exchange.reader == reader);
+	reader->conn->exchange.reader = NULL;
+	reader->conn = NULL;
+}
+
+/*
+ * A row is being converted, or not any more.
+ */
+void
+dbl_ex_set_converting(DblinkConn *conn, bool converting)
+{
+	conn->exchange.converting = converting;
+}
+
+/*
+ * Check whether the remote is in a transaction block, and runs no statement.
+ */
+static bool
+is_in_xact(DblinkConn *conn)
+{
+	return PQtransactionStatus(conn->pgconn) == PQTRANS_INTRANS;
+}
+
+/*
+ * A cancel request that was left behind could hit what is sent next.  Wait until
+ * it has arrived or failed.
+ */
+static void
+await_cancel(DblinkConn *conn)
+{
+	if (conn->cancel == NULL)
+		return;
+	(void) dbl_cancel_await(conn, -1);
+	dbl_cancel_close(conn);
+}
+
+/*
+ * Send what libpq has buffered.  Reads meanwhile, because a remote that can't get
+ * rid of its output reads no input.  Trouble shows when the result is fetched.
+ */
+static void
+send_out(DblinkConn *conn)
+{
+	while (PQflush(conn->pgconn) == 1)
+	{
+		int			event;
+
+		event = dbl_remote_wait(conn, WL_SOCKET_READABLE | WL_SOCKET_WRITEABLE, -1,
+								dbl_wait_event(DBLINK_WAIT_GET_RESULT));
+		dbl_ex_serve_interrupts();
+		if ((event & WL_SOCKET_READABLE) && !PQconsumeInput(conn->pgconn))
+			break;
+		dbl_notice_report(conn);
+	}
+}
+
+/*
+ * Send SQL text of one or more statements; their results are for this call,
+ * in parts.
+ *
+ * Returns false if libpq does not take it: because it is not connected, or another
+ * query's results were not fetched, which they still can be then.
+ */
+bool
+dbl_ex_send(DblinkConn *conn, const char *sql)
+{
+	bool		in_xact = is_in_xact(conn);
+
+	await_cancel(conn);
+	dbl_ex_clear(conn);
+	if (!PQsendQuery(conn->pgconn, sql))
+		return false;
+	begin(conn, DBLINK_RUNNING, in_xact);
+	send_out(conn);
+	return true;
+}
+
+/*
+ * Throw XX000: libpq does not take a query.
+ *
+ * If that is because only the end of an asynchronous query was not fetched, it is
+ * fetched now: a second try succeeds.
+ */
+pg_noreturn static void
+not_sent(DblinkConn *conn)
+{
+	const char *reason = dbl_err_message(conn);
+
+	(void) PQisBusy(conn->pgconn);
+	ereport(ERROR,
+			(errcode(ERRCODE_INTERNAL_ERROR),
+			 errmsg_internal("could not send query: %s", reason)));
+}
+
+/*
+ * The same as dbl_ex_send(), but throws XX000 if libpq does not take it.
+ */
+void
+dbl_ex_send_query(DblinkConn *conn, const char *sql)
+{
+	if (!dbl_ex_send(conn, sql))
+		not_sent(conn);
+}
+
+/*
+ * Run a statement whose rows are requested in binary; they are for this call.
+ * Throws XX000 if libpq does not take it.
+ */
+void
+dbl_ex_send_binary(DblinkConn *conn, const char *sql)
+{
+	bool		in_xact = is_in_xact(conn);
+
+	if (!PQsendQueryParams(conn->pgconn, sql, 0, NULL, NULL, NULL, NULL, 1))
+		not_sent(conn);
+	begin(conn, DBLINK_RUNNING, in_xact);
+	conn->exchange.binary = true;
+	send_out(conn);
+}
+
+/*
+ * Ask what columns the rows of a statement have, without running it.  Returns false
+ * if an asynchronous query is in progress.  Throws XX000 if libpq does not take it.
+ *
+ * It is prepared and described in one exchange, and never run by its name, because
+ * a pooler may send the next exchange to another session of the remote, where the
+ * unnamed statement is another client's.
+ */
+bool
+dbl_ex_ask(DblinkConn *conn, const char *sql)
+{
+	bool		in_xact = is_in_xact(conn);
+
+	await_cancel(conn);
+	dbl_ex_clear(conn);
+	if (!PQenterPipelineMode(conn->pgconn))
+		return false;
+	begin(conn, DBLINK_RUNNING, in_xact);
+	if (!PQsendPrepare(conn->pgconn, "", sql, 0, NULL) ||
+		!PQsendDescribePrepared(conn->pgconn, "") ||
+		!PQpipelineSync(conn->pgconn))
+		not_sent(conn);
+	send_out(conn);
+	return true;
+}
+
+/*
+ * From here on, the next result of a query that was sent before is for this call.
+ */
+void
+dbl_ex_fetch(DblinkConn *conn)
+{
+	begin(conn, DBLINK_FETCHING, conn->async.in_xact);
+}
+
+/*
+ * Leave a query that was sent running; a later call fetches its results.
+ */
+void
+dbl_ex_leave(DblinkConn *conn)
+{
+	Assert(conn->exchange.phase == DBLINK_RUNNING);
+	conn->async.in_xact = conn->exchange.in_xact;
+	dbl_ex_clear(conn);
+}
+
+/*
+ * Check whether the next result for this call is available, or the next part of one,
+ * or the end.  A broken connection has a result that says so.
+ *
+ * Where a result begins, its rows are requested in parts.  That is not possible
+ * any more if libpq has read some already, as for dblink_is_busy(); then they
+ * are handed out all at once.
+ */
+bool
+dbl_ex_is_ready(DblinkConn *conn)
+{
+	DblinkExchange *ex = &conn->exchange;
+
+	if (!dbl_remote_is_partial(ex->res))
+	{
+		if (ex->phase == DBLINK_FETCHING && ex->res != NULL)
+			return true;
+		(void) dbl_set_chunked_rows(conn->pgconn, CHUNK_ROWS);
+	}
+	return !PQisBusy(conn->pgconn) || PQstatus(conn->pgconn) == CONNECTION_BAD;
+}
+
+/*
+ * Let libpq read what has arrived.  Returns false if the connection broke: then
+ * there is a result that says so.  Throws 08006 for other trouble.
+ */
+static bool
+consume(DblinkConn *conn)
+{
+	if (PQconsumeInput(conn->pgconn))
+		return true;
+	if (PQstatus(conn->pgconn) == CONNECTION_BAD)
+		return false;
+	conn->exchange.on_abort = DBLINK_CANCEL;
+	ereport(ERROR,
+			(errcode(ERRCODE_CONNECTION_FAILURE),
+			 errmsg_internal("%s", dbl_err_message(conn))));
+}
+
+/*
+ * Wait up to timeout_ms (-1: for ever) for more of the answer, and let libpq read
+ * it.  Returns false if nothing arrived in that time.
+ */
+bool
+dbl_ex_wait(DblinkConn *conn, long timeout_ms)
+{
+	/* What was decrypted already does not show at the socket. */
+	bool		hidden = PQsslInUse(conn->pgconn) || PQgssEncInUse(conn->pgconn);
+	int			event;
+
+	if (hidden && (timeout_ms < 0 || timeout_ms > DBLINK_HIDDEN_MS))
+		timeout_ms = DBLINK_HIDDEN_MS;
+	event = dbl_remote_wait(conn, WL_SOCKET_READABLE, timeout_ms,
+							dbl_wait_event(DBLINK_WAIT_GET_RESULT));
+	dbl_ex_serve_interrupts();
+	if (event == 0 && !hidden)
+		return false;
+	(void) consume(conn);
+	dbl_notice_report(conn);
+	return event != 0;
+}
+
+/*
+ * Wait until one of several connections may have more of its answer, and let libpq
+ * read what has arrived on each.
+ */
+void
+dbl_ex_wait_any(List *conns)
+{
+	ListCell   *cell;
+
+	dbl_remote_wait_any(conns, dbl_wait_event(DBLINK_WAIT_GET_RESULT));
+	dbl_ex_serve_interrupts();
+	foreach(cell, conns)
+	{
+		(void) consume(lfirst(cell));
+		dbl_notice_report(lfirst(cell));
+	}
+}
+
+/*
+ * Get the next result from libpq, or the next part of one, which must be
+ * available.  It belongs to the connection, in place of the last.
+ *
+ * Throws 0A000 if the remote begins to copy.
+ */
+static void
+take_result(DblinkConn *conn)
+{
+	DblinkExchange *ex = &conn->exchange;
+
+	PQclear(ex->res);
+	ex->res = NULL;
+	ex->res = PQgetResult(conn->pgconn);
+	dbl_notice_report(conn);
+	if (dbl_remote_is_copy(ex->res))
+	{
+		ex->on_abort = DBLINK_CANCEL;
+		dbl_err_copy_refused();
+	}
+}
+
+/*
+ * The same, waiting for it.
+ */
+static void
+receive(DblinkConn *conn)
+{
+	Assert(conn->exchange.phase != DBLINK_IDLE);
+	while (!dbl_ex_is_ready(conn))
+		(void) dbl_ex_wait(conn, -1);
+	take_result(conn);
+}
+
+/*
+ * The next result for this call, or the next part of one.  It belongs to the
+ * connection, until the next.  NULL at the end, and the exchange is over.
+ *
+ * Throws 0A000 if the remote begins to copy.
+ */
+PGresult *
+dbl_ex_next(DblinkConn *conn)
+{
+	DblinkExchange *ex = &conn->exchange;
+
+	if (ex->phase == DBLINK_FETCHING &&
+		ex->res != NULL && !dbl_remote_is_partial(ex->res))
+	{
+		PQclear(ex->res);
+		ex->res = NULL;
+	}
+	else
+		receive(conn);
+	if (ex->res == NULL)
+		dbl_ex_end(conn);
+	return ex->res;
+}
+
+/*
+ * Keep the result being looked at as the last one.
+ */
+static void
+keep_last(DblinkExchange *ex)
+{
+	PQclear(ex->last_res);
+	ex->last_res = ex->res;
+	ex->res = NULL;
+}
+
+/*
+ * The last result that was kept is the result of the exchange, which is over.
+ */
+static PGresult *
+end_with_last(DblinkConn *conn)
+{
+	DblinkExchange *ex = &conn->exchange;
+
+	PQclear(ex->res);
+	ex->res = ex->last_res;
+	ex->last_res = NULL;
+	dbl_ex_end(conn);
+	return ex->res;
+}
+
+/*
+ * Read to the end of the exchange, and return its last result, or its first
+ * error.  It belongs to the connection, until the next.
+ *
+ * Rows are thrown away as they arrive.  Throws 0A000 if the remote begins to
+ * copy.
+ */
+static PGresult *
+read_to_end(DblinkConn *conn)
+{
+	DblinkExchange *ex = &conn->exchange;
+
+	for (;;)
+	{
+		receive(conn);
+		if (ex->res == NULL)
+			break;
+		if (!dbl_remote_is_partial(ex->res) &&
+			(ex->last_res == NULL ||
+			 PQresultStatus(ex->last_res) != PGRES_FATAL_ERROR))
+			keep_last(ex);
+	}
+	return end_with_last(conn);
+}
+
+/*
+ * Run SQL text, and return its last result, or its first error; see above.  NULL
+ * if libpq did not take the text.
+ */
+PGresult *
+dbl_ex_run(DblinkConn *conn, const char *sql)
+{
+	if (!dbl_ex_send(conn, sql))
+		return NULL;
+	return read_to_end(conn);
+}
+
+/*
+ * Read the rest of a query that was left running, and return its last result,
+ * or its first error.
+ */
+PGresult *
+dbl_ex_finish(DblinkConn *conn)
+{
+	begin(conn, DBLINK_RUNNING, is_in_xact(conn));
+	return read_to_end(conn);
+}
+
+/*
+ * Throw the reason why a description is incomplete: libpq's if it has one, else
+ * 08006.  The connection can't be used any more.
+ */
+pg_noreturn static void
+description_failed(DblinkConn *conn)
+{
+	conn->exchange.on_abort = DBLINK_CANCEL;
+	if (conn->exchange.res != NULL &&
+		PQresultStatus(conn->exchange.res) == PGRES_FATAL_ERROR)
+		dbl_err_report_now(conn, true, "while executing query");
+	ereport(ERROR,
+			(errcode(ERRCODE_CONNECTION_FAILURE),
+			 errmsg("remote query could not be described"),
+			 errdetail("The answer ended too early, or memory ran out while it was read.")));
+}
+
+/*
+ * Read the answers to what dbl_ex_ask() has sent, up to the end of the exchange.
+ * Returns the description or the first error; it belongs to the connection, until
+ * the next.
+ *
+ * What was sent are a Parse, a Describe and a Sync message.  libpq ends the answer
+ * to each of the first two with a NULL, and answers the third with a result of
+ * its own; two NULLs in a row are the end of an answer that was cut off.  Throws
+ * 08006 if there is no description, although the remote says that it is ready.
+ */
+PGresult *
+dbl_ex_description(DblinkConn *conn)
+{
+	DblinkExchange *ex = &conn->exchange;
+	int			nulls = 0;
+
+	while (nulls < 2)
+	{
+		receive(conn);
+		nulls = ex->res == NULL ? nulls + 1 : 0;
+		if (PQresultStatus(ex->res) == PGRES_PIPELINE_SYNC ||
+			(ex->res == NULL && PQstatus(conn->pgconn) == CONNECTION_BAD))
+			break;
+		if (ex->res != NULL && PQresultStatus(ex->res) != PGRES_PIPELINE_ABORTED)
+			keep_last(ex);
+	}
+	PQclear(ex->res);
+	ex->res = ex->last_res;
+	ex->last_res = NULL;
+	if (!PQexitPipelineMode(conn->pgconn) &&
+		PQstatus(conn->pgconn) == CONNECTION_OK)
+		description_failed(conn);
+	dbl_ex_end(conn);
+	return ex->res;
+}
+
+/*
+ * The next notification that has arrived.  It belongs to the connection, until
+ * the next.  NULL at the end.
+ *
+ * One read of the socket may hold only some of them, so it is read until it is
+ * empty.
+ */
+PGnotify *
+dbl_ex_next_notify(DblinkConn *conn)
+{
+	DblinkExchange *ex = &conn->exchange;
+	bool		first = ex->notify == NULL;
+
+	PQfreemem(ex->notify);
+	ex->notify = NULL;
+	while ((ex->notify = PQnotifies(conn->pgconn)) == NULL)
+	{
+		if (!first && !dbl_remote_is_readable(conn))
+			break;
+		first = false;
+		dbl_ex_serve_interrupts();
+		if (!PQconsumeInput(conn->pgconn))
+			break;
+		dbl_notice_report(conn);
+	}
+	return ex->notify;
+}

@@ -1,0 +1,312 @@
+/*-------------------------------------------------------------------------
+ *
+ * session.c
+ *	  Taking connections into use, opening them, and what remains at the end of
+ *	  a transaction.
+ *
+ * A connection is put into the list (registry.c) before it is connected, so there
+ * is always something that closes it: the end of the transaction or
+ * subtransaction.  A call marks the connection that it uses (see DblinkExchange);
+ * a mark that is still there when its level aborts means that the call failed
+ * midway.  Then the connection is made usable again (recover.c); or, if that
+ * can't be done in bounded time, it is closed, with a WARNING.
+ *
+ * Connections do not belong to a transaction or a role otherwise: they stay
+ * open across rollback, SET ROLE and DISCARD ALL, until the session ends.
+ *
+ * Nesting levels are the clock, and not resource owners: a stream lives at level
+ * 1 only, and every other call begins and ends at one level, so nothing has to be
+ * handed from an owner to its parent; and a resource owner's callback would be
+ * called for each portal of the session.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "dblink.h"
+
+#include "access/xact.h"
+#include "storage/ipc.h"
+
+/*
+ * Recovery of the connection is over, or there is nothing to recover: it can be
+ * used again, or is closed.  Never throws.
+ */
+static void
+end_recovery(DblinkConn *conn)
+{
+	bool		lost = conn->exchange.recovery == DBLINK_RECOVERY_LOST;
+	bool		usable = conn->open && !lost;
+
+	if (usable && conn->kind != DBLINK_ONE_CALL)
+	{
+		dbl_ex_clear(conn);
+		dbl_cancel_close(conn);
+		return;
+	}
+	if (!usable && conn->open &&
+		conn->kind != DBLINK_ONE_CALL && !proc_exit_inprogress)
+		dbl_err_closed(conn);
+	dbl_reg_close(conn);
+}
+
+/*
+ * Check whether a call of this nesting level, or of one inside it, has left the
+ * connection in use.
+ */
+static bool
+is_left_over(const DblinkConn *conn, int level)
+{
+	const DblinkExchange *ex = &conn->exchange;
+
+	if (!conn->open || conn->kind == DBLINK_ONE_CALL)
+		return conn->level >= level;
+	return ex->level >= level &&
+		(ex->phase != DBLINK_IDLE || ex->reader != NULL || ex->converting);
+}
+
+/*
+ * A transaction or subtransaction of this nesting level ends.  If it did not abort,
+ * no call should have left a connection in use; but another extension may have
+ * caught an error without a subtransaction.  Never throws.
+ */
+static void
+end_of_level(int level)
+{
+	DblinkOnAbort how = dbl_ex_was_interrupted() ? DBLINK_CANCEL : DBLINK_FINISH;
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, dbl_reg_list())
+	{
+		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
+
+		if (conn->open && conn->exchange.phase != DBLINK_IDLE &&
+			is_left_over(conn, level))
+			dbl_recover_begin(conn, how);
+	}
+	dbl_recover_all();
+	dlist_foreach_modify(iter, dbl_reg_list())
+	{
+		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
+
+		if (is_left_over(conn, level))
+			end_recovery(conn);
+	}
+}
+
+/*
+ * Transaction callback.  Preparing a transaction ends it for this session.
+ */
+static void
+end_of_xact(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_PARALLEL_COMMIT:
+		case XACT_EVENT_PREPARE:
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PARALLEL_ABORT:
+			end_of_level(1);
+			dbl_kept_trim(dbl_keep_connections);
+			dbl_ex_forget_interrupt();
+			break;
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PARALLEL_PRE_COMMIT:
+		case XACT_EVENT_PRE_PREPARE:
+			break;
+	}
+}
+
+/*
+ * Subtransaction callback.
+ */
+static void
+end_of_subxact(SubXactEvent event, SubTransactionId mySubid,
+			   SubTransactionId parentSubid, void *arg)
+{
+	switch (event)
+	{
+		case SUBXACT_EVENT_ABORT_SUB:
+		case SUBXACT_EVENT_COMMIT_SUB:
+			end_of_level(GetCurrentTransactionNestLevel());
+			break;
+		case SUBXACT_EVENT_START_SUB:
+		case SUBXACT_EVENT_PRE_COMMIT_SUB:
+			break;
+	}
+}
+
+/*
+ * Called once, when the library is loaded.
+ */
+void
+dbl_session_init(void)
+{
+	RegisterXactCallback(end_of_xact, NULL);
+	RegisterSubXactCallback(end_of_subxact, NULL);
+}
+
+/*
+ * Take the open connection of this name, or the unnamed one for NULL, into use;
+ * NULL if there is none.
+ *
+ * Throws 55006 if its rows are being converted at this moment: the call comes from
+ * within that conversion then, and would read from the middle of a message.  If a
+ * stream reads from it, all streams yield; throws the error of one that has failed.
+ */
+DblinkConn *
+dbl_session_take(const char *name)
+{
+	DblinkConn *conn = dbl_reg_find(name);
+
+	if (conn == NULL)
+		return NULL;
+	if (conn->exchange.converting)
+		dbl_err_in_use(conn);
+	if (conn->exchange.reader != NULL)
+		dbl_stream_yield_all();
+
+	/* A call that failed where no subtransaction ended left it like this. */
+	if (conn->exchange.phase != DBLINK_IDLE)
+	{
+		dbl_recover_begin(conn, DBLINK_FINISH);
+		dbl_recover_all();
+		end_recovery(conn);
+		return dbl_reg_find(name);
+	}
+	return conn;
+}
+
+/*
+ * The same, but throws 08003 if there is none.
+ */
+DblinkConn *
+dbl_session_get(const char *name)
+{
+	DblinkConn *conn = dbl_session_take(name);
+
+	if (conn != NULL)
+		return conn;
+	if (name != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_DOES_NOT_EXIST),
+				 errmsg("connection \"%s\" not available", name)));
+	ereport(ERROR,
+			(errcode(ERRCODE_CONNECTION_DOES_NOT_EXIST),
+			 errmsg("connection not available")));
+}
+
+/*
+ * Release what this session does not need, so that a connection can be established:
+ * rows that stream are read, which releases the connections of calls, and kept
+ * connections are closed.  Returns false if there was nothing.
+ */
+static bool
+make_room(void)
+{
+	bool		any = dbl_stream_is_any_open();
+
+	if (any)
+		dbl_stream_yield_all();
+	while (dbl_kept_close_oldest())
+		any = true;
+	return any;
+}
+
+/*
+ * Reserve a file descriptor for a new connection.  Throws 08001 if none is left,
+ * even without what this session does not need.
+ */
+static void
+reserve_fd(DblinkConn *conn)
+{
+	while (!dbl_est_reserve_fd(conn))
+	{
+		if (!dbl_kept_close_oldest() && !make_room())
+			dbl_err_too_many_files();
+	}
+}
+
+/*
+ * Connect to the remote, and make sure that the user may use the connection.
+ */
+static void
+conn_connect(DblinkConn *conn, const DblinkConnInfo *conninfo)
+{
+	dbl_est_connect(conn, conninfo, make_room);
+	dbl_sec_password_used_check(conn, conninfo);
+	dbl_est_set_encoding(conn);
+	conn->loops_back = dbl_est_loops_back(conn);
+	dbl_ex_clear(conn);
+	conn->open = true;
+}
+
+/*
+ * The connection for dblink() and dblink_exec(): the open one of this name,
+ * or else one for this call, to the foreign server of this name or by this
+ * conninfo string.  NULL is the unnamed connection.
+ *
+ * The caller releases it with dbl_kept_release().  Throws as dbl_session_get()
+ * and dbl_session_open() do.
+ */
+DblinkConn *
+dbl_session_get_or_open(const char *name_or_source)
+{
+	DblinkConn *conn;
+	const DblinkConnInfo *conninfo;
+
+	if (name_or_source == NULL)
+		return dbl_session_get(NULL);
+
+	conn = dbl_session_take(name_or_source);
+	if (conn != NULL)
+		return conn;
+
+	conninfo = dbl_opt_conninfo(name_or_source);
+	dbl_sec_password_given_check(conninfo);
+	dbl_sec_options_check(conninfo);
+	conn = dbl_kept_take(conninfo);
+	if (conn != NULL)
+		return conn;
+
+	conn = dbl_reg_new(DBLINK_ONE_CALL);
+	reserve_fd(conn);
+	dbl_kept_note(conn, conninfo);
+	conn_connect(conn, conninfo);
+	return conn;
+}
+
+/*
+ * Open a connection that stays: by the name, or the unnamed one for NULL.
+ * "source" is the name of a foreign server, or else a conninfo string.
+ *
+ * An unnamed connection that was open is closed once the new one stands.
+ *
+ * The order is the one that users know.  What a server's owner and the user's
+ * privileges decide comes before anything that depends on the string, and all
+ * of it before a socket is opened.  Throws 42704 and 42501 (server), 2F003,
+ * 55006, 08001, 42501 (option), 42710 (since 16 before the string is read); then
+ * what connecting throws.
+ */
+void
+dbl_session_open(const char *name, const char *source)
+{
+	const DblinkConnInfo *conninfo = dbl_opt_conninfo(source);
+	DblinkConn *conn;
+
+	dbl_sec_password_given_check(conninfo);
+	if (name == NULL)
+		(void) dbl_session_take(NULL);
+
+	conn = dbl_reg_new(name ? DBLINK_NAMED : DBLINK_UNNAMED);
+	if (name != NULL && DBLINK_NAME_FIRST)
+		dbl_reg_enter_name(conn, name);
+	dbl_sec_options_check(conninfo);
+	reserve_fd(conn);
+	if (name != NULL && !DBLINK_NAME_FIRST)
+		dbl_reg_enter_name(conn, name);
+	conn_connect(conn, conninfo);
+	if (name == NULL)
+		dbl_reg_set_unnamed(conn);
+}

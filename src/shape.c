@@ -1,0 +1,221 @@
+/*-------------------------------------------------------------------------
+ *
+ * shape.c
+ *	  What the shape of a plan says about a scan in it.
+ *
+ * The executor tells a scan little of its place in the plan.  Two things must be
+ * known.  The first is whether its rows may be read again, so that they have to be
+ * kept.  The second is whether the run of the executor ends when the scan is not read
+ * to its end: if it goes on, with another part of the plan, nothing asks the scan for
+ * rows any more, and so nothing would end its stream.
+ *
+ * The plan is searched from the top, with what holds for each part of it.  The answer
+ * errs on the side of rows that are read at once, as by a function scan.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "dblink.h"
+
+#include "executor/executor.h"
+#include "nodes/plannodes.h"
+#include "optimizer/optimizer.h"
+
+/* What holds for a part of a plan. */
+typedef struct Place
+{
+	bool		once;			/* it is read once */
+	bool		whole;			/* it is read to its end, in one go */
+	bool		last;			/* when it is not read any more, the run ends */
+} Place;
+
+static bool find(Plan *plan, Plan *target, Place place, Place *found);
+
+/*
+ * The same for a list of parts.
+ */
+static bool
+find_in_list(List *plans, Plan *target, Place place, Place *found)
+{
+	ListCell   *cell;
+
+	foreach(cell, plans)
+	{
+		if (find(lfirst(cell), target, place, found))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The inputs of a nested loop.  The inner one is read again for each outer row,
+ * unless rows are kept there by a Material node of its own; which reads them all for
+ * the first outer row, if the join needs them all.
+ */
+static bool
+find_in_nestloop(NestLoop *loop, Plan *target, Place place, Place *found)
+{
+	Plan	   *inner = innerPlan(loop);
+	Place		inner_place = {.last = place.last};
+
+	if (IsA(inner, Material) && loop->nestParams == NIL)
+	{
+		inner_place.once = place.once;
+		inner_place.whole = place.whole && !loop->join.inner_unique &&
+			(loop->join.jointype == JOIN_INNER || loop->join.jointype == JOIN_LEFT);
+	}
+	return find(outerPlan(loop), target, place, found) ||
+		find(inner, target, inner_place, found);
+}
+
+/*
+ * Check that a node computes nothing for each row that may take time.
+ */
+static bool
+is_quick(Plan *plan)
+{
+	return !contain_volatile_functions((Node *) plan->targetlist) &&
+		!contain_volatile_functions((Node *) plan->qual);
+}
+
+/*
+ * Look for "target" in this part of a plan.  Returns whether it is there, and in
+ * *found what holds for it.  Subqueries in expressions are not followed from here.
+ */
+static bool
+find(Plan *plan, Plan *target, Place place, Place *found)
+{
+	Place		part = {.once = place.once, .last = place.last};
+
+	if (plan == NULL)
+		return false;
+	if (plan == target)
+	{
+		*found = place;
+		return true;
+	}
+	switch (nodeTag(plan))
+	{
+			/* These pass each row on. */
+		case T_Result:
+		case T_ProjectSet:
+		case T_ModifyTable:
+		case T_LockRows:
+		case T_SubqueryScan:
+			part.whole = place.whole;
+			part.last = place.last && is_quick(plan);
+			if (IsA(plan, SubqueryScan))
+				return find(((SubqueryScan *) plan)->subplan, target, part, found);
+			return find(outerPlan(plan), target, part, found);
+
+			/* These may end before their inputs do. */
+		case T_Limit:
+		case T_MergeJoin:
+			return find(outerPlan(plan), target, part, found) ||
+				find(innerPlan(plan), target, part, found);
+
+			/* This does only if the inner input is empty: we take that risk. */
+		case T_HashJoin:
+			return find(outerPlan(plan), target, place, found) ||
+				find(innerPlan(plan), target, part, found);
+		case T_NestLoop:
+			return find_in_nestloop((NestLoop *) plan, target, place, found);
+
+			/* These read all of their input first, and then go on. */
+		case T_Agg:
+			part.whole = ((Agg *) plan)->aggstrategy == AGG_PLAIN ||
+				((Agg *) plan)->aggstrategy == AGG_HASHED ||
+				place.whole;
+			part.last = false;
+			return find(outerPlan(plan), target, part, found);
+		case T_Hash:
+		case T_Sort:
+			part.whole = true;
+			part.last = false;
+			return find(outerPlan(plan), target, part, found);
+
+			/* What a recursive union repeats is read again. */
+		case T_RecursiveUnion:
+			part.last = false;
+			if (find(outerPlan(plan), target, part, found))
+				return true;
+			part.once = false;
+			return find(innerPlan(plan), target, part, found);
+
+			/* After one input, another may follow. */
+		default:
+			part.whole = place.whole;
+			part.last = false;
+			if (IsA(plan, Append))
+				return find_in_list(((Append *) plan)->appendplans, target, part, found);
+			if (IsA(plan, MergeAppend))
+				return find_in_list(((MergeAppend *) plan)->mergeplans, target, part, found);
+			return find(outerPlan(plan), target, part, found) ||
+				find(innerPlan(plan), target, part, found);
+	}
+}
+
+/*
+ * Check whether a plan consists of subqueries, and expressions that take no time.
+ */
+static bool
+is_bare(Plan *plan)
+{
+	return IsA(plan, Result) && outerPlan(plan) == NULL && is_quick(plan);
+}
+
+/*
+ * What holds for a scan in a statement; for nothing if it is not found.
+ *
+ * A subquery that depends on nothing outside is read once, or its rows are kept
+ * where they are used.  (If they are not, the executor tells the scan so.)  Any other
+ * may be run for each row outside.
+ */
+static Place
+place_of(PlannedStmt *stmt, Plan *scan)
+{
+	Place		place = {.once = true, .whole = true, .last = true};
+	Place		found = {0};
+	ListCell   *cell;
+
+	if (find(stmt->planTree, scan, place, &found))
+		return found;
+	place.whole = false;
+	place.last = is_bare(stmt->planTree);
+	foreach(cell, stmt->subplans)
+	{
+		Plan	   *subplan = lfirst(cell);
+
+		if (subplan != NULL && bms_is_empty(subplan->extParam) &&
+			find(subplan, scan, place, &found))
+			break;
+	}
+	return found;
+}
+
+/*
+ * Check whether the rows of a scan may be read again.  "eflags" is what the executor
+ * says.
+ *
+ * Where rows that were locked are checked once more (EvalPlanQual), the plan is run
+ * for each of them.
+ */
+bool
+dbl_shape_is_read_again(Plan *scan, EState *estate, int eflags)
+{
+	return (eflags & (EXEC_FLAG_REWIND | EXEC_FLAG_BACKWARD | EXEC_FLAG_MARK)) != 0 ||
+		estate->es_epq_active != NULL ||
+		!place_of(estate->es_plannedstmt, scan).once;
+}
+
+/*
+ * Check whether a scan is read to its end, or the run is over when it is not.
+ */
+bool
+dbl_shape_ends_with_run(Plan *scan, EState *estate)
+{
+	Place		place = place_of(estate->es_plannedstmt, scan);
+
+	return place.whole || place.last;
+}
