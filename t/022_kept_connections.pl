@@ -81,11 +81,11 @@ subtest 'used again' => sub {
 	isnt($s->run("SELECT pid FROM dblink('c', 'SELECT pg_backend_pid()') AS t(pid int)")->{out}, $pid, 'a named connection is one of its own');
 	$s->run("SELECT dblink_disconnect('c')");
 
-	# Only a stream keeps the connection in use while another call is made.
-	$s->run('SET dblink.streaming = on');
-	my $r = $s->run('SELECT a, (SELECT pid FROM dblink(' . lit($to_remote) . ", 'SELECT pg_backend_pid()') AS b(pid int) WHERE a = a) AS b FROM dblink("
-		  . lit($to_remote) . ", 'SELECT pg_backend_pid() FROM generate_series(1, 3)') AS t(a int)");
-	is(scalar(grep { /^(\d+)\|(\d+)$/ && $1 != $2 } split /\n/, $r->{out}), 3, 'one that is in use is not used');
+	# Only two streams use connections at the same time.
+	$s->run('SET dblink.streaming = on; SET enable_hashjoin = off; SET enable_mergejoin = off');
+	my $rows = 'dblink(' . lit($to_remote) . ", 'SELECT g, pg_backend_pid(), repeat(''x'', 9000) FROM generate_series(1, 300) AS g')";
+	my $r = $s->run("SELECT DISTINCT a.pid <> b.pid FROM $rows AS a(g int, pid int, f text) JOIN $rows AS b(g int, pid int, f text) USING (g)");
+	is($r->{out}, 't', 'one that is in use is not used');
 	like(pid_by($s, $to_remote), qr/^\d+$/, 'and then one is');
 	$s->quit;
 	remote_quiet($remote, $kept, 'they end with the session');
@@ -239,6 +239,77 @@ subtest 'servers and user mappings' => sub {
 	$local->safe_psql('postgres', 'REVOKE USAGE ON FOREIGN SERVER far FROM plain');
 	is(pid_by($s, 'far'), '42501: permission denied for foreign server far', 'nor without the right to use it');
 	$s->run('RESET ROLE');
+	$s->quit;
+};
+
+subtest 'nothing of a setting that was undone' => sub {
+	# should be as it was before: a call in a transaction in which it was set
+	foreach my $how ([ 'SET LOCAL', 'COMMIT' ], [ 'SET LOCAL', 'ROLLBACK' ], [ 'SET', 'ROLLBACK' ])
+	{
+		my $s = keeping();
+		$s->run('BEGIN');
+		no_error($s, "$how->[0] dblink.keep_connections = 4", "@$how: set");
+		like(pid_by($s, $to_remote), qr/^\d+$/, "@$how: a call");
+		no_error($s, $how->[1], "@$how: undone");
+		rows_are($s, 'SHOW dblink.keep_connections', '0', "@$how: none may be kept");
+		remote_quiet($remote, $kept, "@$how: and none is, while the session is idle", SLOW);
+		$s->quit;
+	}
+	# should be the same for a savepoint, a function's own setting, and RESET
+	my $s = keeping();
+	$s->run('BEGIN; SAVEPOINT s; SET LOCAL dblink.keep_connections = 4');
+	pid_by($s, $to_remote);
+	$s->run('ROLLBACK TO s; COMMIT');
+	remote_quiet($remote, $kept, 'a savepoint', SLOW);
+	$s->run("CREATE FUNCTION pg_temp.keeps() RETURNS int LANGUAGE sql SET dblink.keep_connections = 4 AS \$f\$ SELECT pid FROM dblink(" . lit($to_remote) . ", 'SELECT 1') AS t(pid int) \$f\$");
+	rows_are($s, 'SELECT pg_temp.keeps()', '1', 'a function');
+	remote_quiet($remote, $kept, 'and none stays', SLOW);
+	$s->run('SET dblink.keep_connections = 4');
+	pid_by($s, $to_remote);
+	$s->run('RESET dblink.keep_connections');
+	remote_quiet($remote, $kept, 'RESET', SLOW);
+	$s->run('SET dblink.keep_connections = 4');
+	pid_by($s, $to_remote);
+	$s->run('RESET ALL');
+	remote_quiet($remote, $kept, 'RESET ALL', SLOW);
+	$s->quit;
+};
+
+subtest 'what is idle is not in the way' => sub {
+	my $s = keeping(4);
+	$remote->safe_psql('postgres', 'CREATE ROLE limited LOGIN CONNECTION LIMIT 1');
+	my $limited = conninfo($remote, application_name => 'kept', user => 'limited');
+	# should work: a further connection of a role that may have one
+	like(pid_by($s, $limited), qr/^\d+$/, 'a role that may have one connection');
+	like(pid_by($s, "$limited connect_timeout=9"), qr/^\d+$/, 'another string of the same role');
+	like(pid_by($s, "$limited connect_timeout=8"), qr/^\d+$/, 'and another');
+	no_error($s, "SELECT dblink_connect('n', " . lit("$limited connect_timeout=7") . ')', 'a named connection');
+	no_error($s, "SELECT dblink_disconnect('n')", 'that is closed');
+	# should work: the database of an idle connection is dropped by the same session
+	foreach my $how ('by string', 'by name', 'from another session')
+	{
+		no_error($s, 'SELECT dblink_exec(' . lit($to_remote) . ", 'CREATE DATABASE dropped')", "$how: a database");
+		is(value_by($s, conninfo($remote, application_name => 'kept', dbname => 'dropped'), 'SELECT current_database()'), 'dropped', "$how: is used");
+		$s->run("SELECT dblink_connect('n', " . lit($to_remote) . ')') if $how eq 'by name';
+		$how eq 'from another session'
+		  ? no_error(session($remote), 'DROP DATABASE dropped WITH (FORCE)', "$how: is dropped")
+		  : no_error($s, 'SELECT dblink_exec(' . ($how eq 'by name' ? "'n'" : lit($to_remote)) . ", 'DROP DATABASE dropped')", "$how: is dropped");
+		$s->run("SELECT dblink_disconnect('n')") if $how eq 'by name';
+		$remote->safe_psql('postgres', 'DROP DATABASE IF EXISTS dropped WITH (FORCE)');
+	}
+	$s->quit;
+};
+
+subtest 'notifications that nobody asks for' => sub {
+	my $s = keeping(1);
+	my $send = lit("LISTEN news; DO \$f\$ BEGIN FOR i IN 1 .. 1000 LOOP PERFORM pg_notify('news', repeat('x', 7000) || i); END LOOP; END \$f\$");
+	$s->run('SELECT dblink_exec(' . lit($to_remote) . ", $send)") for 1 .. 3;
+	my $pid = pid_by($s, $to_remote);
+	my $before = memory_kb($s->pid, 'RssAnon');
+	# should not gather: 7 MB each time
+	$s->run('SELECT dblink_exec(' . lit($to_remote) . ", $send)") for 1 .. 10;
+	is(pid_by($s, $to_remote), $pid, 'one session all the time');
+	cmp_ok(memory_kb($s->pid, 'RssAnon') - $before, '<', 20_000, 'memory stays as it was');
 	$s->quit;
 };
 

@@ -684,4 +684,112 @@ sub settings_case
 				'SET from_collapse_limit = 1', 'SET jit = off') ] };
 }
 
+# ---- what there is ---------------------------------------------------------
+
+# SQL for the tables that a database has, on both sides.
+sub tables
+{
+	return <<'SQL';
+CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
+CREATE DOMAIN positive AS int CHECK (VALUE > 0);
+CREATE TABLE items (id int PRIMARY KEY, grp int, val numeric(10,2), name text);
+CREATE FUNCTION fill() RETURNS void LANGUAGE sql AS $$
+	INSERT INTO items SELECT i, nullif(i % 7, 6), i / 3.0, nullif('item ' || i % 11, 'item 4')
+	FROM generate_series(1, 300) AS i $$;
+SELECT fill();
+CREATE TABLE log (t text);
+CREATE TABLE loc (id int, grp int, name text);
+INSERT INTO loc SELECT nullif(i, 77), i % 5, nullif('loc ' || i % 6, 'loc 3') FROM generate_series(1, 120) AS i;
+CREATE TABLE sink (a int, b text);
+INSERT INTO sink SELECT i, 'start' FROM generate_series(1, 30) AS i;
+ANALYZE;
+SQL
+}
+
+# SQL for the functions that queries call.
+sub functions
+{
+	return <<'SQL';
+CREATE FUNCTION fresh() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM dblink_disconnect(c) FROM unnest(dblink_get_connections()) AS c;
+	PERFORM dblink_connect('c1', info), dblink_connect('c2', info), dblink_connect('l1', loop), dblink_connect(info)
+	FROM conninfo;
+END $$;
+CREATE FUNCTION nest(conn text, x int) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE r text;
+BEGIN
+	SELECT v INTO r FROM dblink(conn, format('SELECT ''n'' || %L', x)) AS t(v text);
+	RETURN r;
+END $$;
+CREATE FUNCTION few(conn text, x int) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE n int := 0; i int;
+BEGIN
+	FOR i IN SELECT g FROM dblink(conn, format('SELECT generate_series(1, %s)', coalesce(x, 2))) AS t(g int) LOOP
+		n := n + i;
+		EXIT WHEN n > 3;
+	END LOOP;
+	RETURN n;
+END $$;
+CREATE FUNCTION caught(conn text, x int) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM * FROM dblink(conn, format('SELECT 1 / (%s - 2)', coalesce(x % 4, 0))) AS t(i int);
+	RETURN 'fine';
+EXCEPTION WHEN division_by_zero THEN
+	RETURN 'caught';
+END $$;
+CREATE FUNCTION local_caught(conn text, x int) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE i int; r text := '';
+BEGIN
+	FOR i IN SELECT g FROM dblink(conn, 'SELECT generate_series(1, 5)') AS t(g int) LOOP
+		r := 'caught at ' || i;
+		PERFORM 1 / (i - x % 7);
+	END LOOP;
+	RETURN 'fine';
+EXCEPTION WHEN division_by_zero THEN
+	RETURN r;
+END $$;
+CREATE FUNCTION written(conn text, x int) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN dblink_exec(conn, format('INSERT INTO log VALUES (%L)', x));
+END $$;
+CREATE FUNCTION truncated(x int) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	IF x % 5 <> 0 THEN RETURN '-'; END IF;
+	PERFORM dblink_exec('c2', 'BEGIN');
+	PERFORM dblink_exec('c2', 'SET LOCAL lock_timeout = ''5s''');
+	PERFORM dblink_exec('c2', 'TRUNCATE items');
+	PERFORM * FROM dblink('c2', 'SELECT fill()') AS t(r text);
+	RETURN dblink_exec('c2', 'COMMIT');
+END $$;
+CREATE FUNCTION reconnected(conn text, x int) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	IF x % 5 <> 0 THEN RETURN '-'; END IF;
+	RETURN dblink_disconnect(conn) || dblink_connect(conn, (SELECT CASE conn WHEN 'l1' THEN loop ELSE info END FROM conninfo));
+END $$;
+CREATE FUNCTION async(conn text, x int) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE r int := dblink_send_query(conn, 'SELECT generate_series(1, 4)');
+BEGIN
+	SELECT sum(g) + x INTO r FROM dblink_get_result(conn) AS t(g int);
+	PERFORM * FROM dblink_get_result(conn) AS t(g int);
+	RETURN r;
+END $$;
+CREATE FUNCTION polled(conn text, x int) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE r int := dblink_send_query(conn, 'SELECT generate_series(1, 4)');
+BEGIN
+	WHILE dblink_is_busy(conn) = 1 LOOP END LOOP;
+	SELECT sum(g) + x INTO r FROM dblink_get_result(conn) AS t(g int);
+	PERFORM * FROM dblink_get_result(conn) AS t(g int);
+	RETURN r;
+END $$;
+CREATE FUNCTION fetched(conn text, x int) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE r text; s text := dblink_open(conn, 'inner_cursor', 'SELECT generate_series(1, 20)');
+BEGIN
+	SELECT string_agg(g::text, ' ') INTO r FROM dblink_fetch(conn, 'inner_cursor', 3) AS t(g int);
+	SELECT r || g INTO r FROM dblink_fetch(conn, 'inner_cursor', 3) AS t(g int) LIMIT 1;
+	RETURN r || dblink_close(conn, 'inner_cursor');
+END $$;
+SQL
+}
+
 1;
