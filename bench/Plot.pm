@@ -22,7 +22,7 @@ my %colour = (
 	ours_bin => '#123c69',
 	ours_cancel => '#6a4c93',
 	ours_keep => '#123c69',
-		fdw => '#e0903a',
+	fdw => '#e0903a',
 	limit => '#79a86b',
 	limit_cancel => '#3f6b33',);
 
@@ -59,7 +59,7 @@ sub plot_bars
 		{
 			my $s = result_of($item, $shown[$i][0]) or next;
 
-			push @{ $blocks[$i] }, $x++ . ' ' . $item->{sum}{stock}{median} / $s->{median};
+			push @{ $blocks[$i] }, $x++ . ' ' . $s->{wall_ratio}{median};
 		}
 		push @tics, sprintf '"%s" %s', $item->{short}, ($from + $x - 1) / 2;
 		$x++;
@@ -108,7 +108,7 @@ sub plot_growth
 		my $what = $id eq 'limit' ? '' : $how eq 'dblink' ? 'dblink()' : "dblink_$how()";
 
 		print {$data} "\"$who$what\"\n";
-		printf {$data} "%d %s %s\n", $_->{at}, $_->{sum}{$id}{median}, $_->{sum}{$id}{peak} // '?'
+		printf {$data} "%d %s %s\n", $_->{at}, $_->{sum}{$id}{wall}{median}, $_->{sum}{$id}{peak}
 		  for @points;
 		print {$data} "\n\n";
 	}
@@ -118,7 +118,7 @@ sub plot_growth
 		data => "$out/growth.dat",
 		svg => "$out/growth.svg",
 		series => scalar @series,
-		with_memory => scalar(grep { $_->[0] ne 'limit' && defined $_->[2]{sum}{ $_->[0] }{peak} } @series),
+		with_memory => scalar(grep { $_->[0] ne 'limit' } @series),
 		colours => join(' ', map { $colour{ $_->[0] } } @series),
 		dashes => join(' ', map { { dblink => 1, get_result => 2, fetch => 3 }->{ $_->[1] } } @series));
 }
@@ -139,7 +139,9 @@ sub plot_all
 		'Many rows: times as fast as stock dblink',
 		'linear',
 		[ @common, [ 'ours_bin', 'dblink, binary' ], @rest ],
-		grep { $_ } @item{qw(count-narrow count-wide count-text insert-narrow insert-wide join four)});
+		grep { $_ } @item{
+			qw(count-narrow count-wide count-text insert-narrow insert-wide join rescan for-loop four)
+		});
 	plot_bars(
 		'small',
 		'First row and small queries: times as fast as stock dblink',
@@ -152,7 +154,7 @@ sub plot_all
 			[ 'limit', 'libpq alone' ],
 			[ 'limit_cancel', 'libpq alone, one row' ]
 		],
-		grep { $_ } @item{qw(limit1 named string)});
+		grep { $_ } @item{qw(limit1 named errors string)});
 	plot_growth(grep { $_->{growth} } @items);
 }
 

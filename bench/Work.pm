@@ -1,13 +1,14 @@
 # Work.pm - what is measured: the tables, the contestants, and the items of work.
 #
-# An item knows what each contestant has to do, as arguments for reader (see
-# reader.c); it does nothing itself. Whoever adds an item adds a function here,
-# and its call in all_items.
+# An item says what each contestant has to do; it does nothing itself. To add
+# one, write a function below "Items of work" and call it in all_items; the
+# comment there lists the fields. A new table goes into remote.sql and %table, a
+# new setting to compare into @contestants.
 #
-# Where rows are only counted, postgres_fdw would let the remote count them,
-# and would ask for no column at all. Its statements therefore have a
-# condition that is always true but cannot be sent to the remote, and that
-# names every column; it costs one look at a constant a row. Likewise for LIMIT.
+# Where rows are only counted, postgres_fdw would let the remote server count
+# them, and would ask for no column at all. Its statements therefore have a
+# condition that is always true but cannot be sent, and that names every column;
+# it costs one look at a constant a row. Likewise for LIMIT.
 
 package Work;
 
@@ -15,15 +16,15 @@ use strict;
 use warnings;
 
 use Exporter 'import';
-our @EXPORT = qw(all_items %contestant %local group limit_of result_of existing);
+our @EXPORT = qw(all_items %contestant %local group result_of existing);
 
-# Connection strings, in the environment as they have a password: of the
+# Connection strings, in the environment because they have a password: of the
 # remote server, and of the two local ones.
 my $remote = $ENV{BENCH_REMOTE};
 our %local = (stock => $ENV{BENCH_STOCK}, ours => $ENV{BENCH_OURS});
 
-# Numbers of rows: narrow, wide, text, growth, small; and calls, by connection
-# string. Set by all_items.
+# Numbers of rows, and of calls, by the names that script/bench gives them. Set by
+# all_items.
 my %size;
 
 # --------------------------------------------------------------------------
@@ -36,7 +37,10 @@ my $wide_columns = 'id int, big bigint, name text, amount numeric, at timestampt
 my %table = (
 	narrow => { columns => 'a int, b int' },
 	wide => { columns => $wide_columns },
+	wide_many => { columns => $wide_columns },
 	long_text => { columns => 'id int, body text' },
+	blob => { columns => 'id int, body text' },
+	dates => { columns => 'a int, b date, c timestamptz, d interval' },
 	growth => { columns => 'a int, b int' },
 	small => { columns => 'id int, v int' },);
 for my $t (values %table)
@@ -48,10 +52,9 @@ for my $t (values %table)
 # Contestants
 # --------------------------------------------------------------------------
 
-
-# side: who does the work: one of the local servers, or reader itself.
-# set: settings of ours. Who needs one that does not exist is left out, unless
-# "if_there" says that it is then to do without.
+# side: what does the work, one of the local servers or reader.
+# set: settings of ours. A contestant whose setting does not exist is left out,
+# unless "if_there" says that it does without.
 my @contestants = (
 	{ id => 'stock', label => 'stock dblink', side => 'stock' },
 	{
@@ -86,6 +89,18 @@ my @contestants = (
 		set => { 'dblink.streaming' => 'on', 'dblink.on_early_end' => 'cancel' }
 	},
 	{
+		id => 'ours_drain',
+		label => 'dblink, on_early_end = drain',
+		side => 'ours',
+		set => { 'dblink.streaming' => 'on', 'dblink.on_early_end' => 'drain' }
+	},
+	{
+		id => 'ours_hold',
+		label => 'dblink, stream_hold_time = 1 s',
+		side => 'ours',
+		set => { 'dblink.streaming' => 'on', 'dblink.stream_hold_time' => '1s' }
+	},
+	{
 		id => 'ours_nohold',
 		label => 'dblink, stream_hold_time = -1',
 		side => 'ours',
@@ -104,7 +119,7 @@ my @contestants = (
 				side => 'stock',
 				fdw => "fdw_$_"
 			}
-		} (100, 1000, 10000, 50000)),
+		} (100, 10000)),
 	{ id => 'limit', label => 'libpq alone', side => 'reader', format => 'text' },
 	{
 		id => 'limit_bin',
@@ -143,7 +158,7 @@ sub literal
 	return "'$text'";
 }
 
-# What the remote is asked for: the rows of a table, perhaps not all.
+# What the remote server is asked for: the rows of a table, perhaps not all.
 sub remote_query
 {
 	my ($table, $tail) = @_;
@@ -173,67 +188,91 @@ sub all_columns
 	return " WHERE now() IS NOT NULL OR num_nulls($table{$table}{names}) > 0";
 }
 
-# Statements that a local session starts with: settings, and its connection.
+# The statements that a local session begins with: settings, then connections
+# with these names. $options are added to the connection string.
 sub prelude
 {
-	my ($c, @names) = @_;
-	my @sql;
+	my ($c, $options, @names) = @_;
 
-	return ("SELECT v FROM $c->{fdw}.small WHERE id = 1") if $c->{fdw};
-	push @sql, "LOAD 'dblink'";
-	push @sql, map { "SET $_ = '$c->{set}{$_}'" } sort keys %{ $c->{set} };
-	push @sql, map { "SELECT dblink_connect('$_', " . literal($remote) . ')' } @names;
-	return @sql;
+	return () if $c->{fdw};
+	return (
+		"LOAD 'dblink'",
+		map({ "SET $_ = '$c->{set}{$_}'" } sort keys %{ $c->{set} }),
+		map({ "SELECT dblink_connect('$_', " . literal($remote . $options) . ')' } @names));
 }
 
-# A statement is prepared for by a small one of its kind: it loads what there
-# is to load. postgres_fdw has no such small one, but explains.
-sub warm_up
-{
-	my ($c, $statement, $table) = @_;
-
-	return 'EXPLAIN ' . $statement->('') if $c->{fdw};
-	return $statement->(' LIMIT 10');
-}
-
-# An item whose rows are read once, in one statement. $statement makes it from
-# a contestant and an end for the remote query.
+# The work of an item whose rows are read once, in one statement. $statement
+# makes it from a contestant; @rest is more of what an item's work may have.
 sub reads
 {
-	my ($table, $statement, @before) = @_;
+	my ($table, $statement, @rest) = @_;
 
 	return sub {
 		my ($c) = @_;
 
-		return ('read', $remote, $c->{format}, remote_query($table))
+		return { reader => [ 'read', $c->{format}, remote_query($table) ] }
 		  if $c->{side} eq 'reader';
-		return (
-			'time', $local{ $c->{side} },
-			prelude($c, 'c'), warm_up($c, sub { $statement->($c, @_) }),
-			@before, $statement->($c, ''));
+		return { setup => [ prelude($c, '', 'c') ], statement => $statement->($c), @rest };
 	};
+}
+
+# The work of an item that is any one statement; $options are the connection's,
+# @reader are reader's arguments.
+sub runs
+{
+	my ($options, $statement, @reader) = @_;
+
+	return sub {
+		my ($c) = @_;
+
+		return { reader => [@reader] } if $c->{side} eq 'reader';
+		return { setup => [ prelude($c, $options, 'c') ], statement => $statement->($c) };
+	};
+}
+
+# A block of PL/pgSQL that fails unless its variable "total" ends as that number.
+sub plpgsql
+{
+	my ($declare, $body, $total) = @_;
+
+	return "DO \$do\$
+		DECLARE
+			total bigint := 0;
+			$declare
+		BEGIN
+			$body
+			IF total IS DISTINCT FROM $total THEN
+				RAISE 'wrong total: %', total;
+			END IF;
+		END \$do\$";
 }
 
 # --------------------------------------------------------------------------
 # Items of work
 # --------------------------------------------------------------------------
 
-# id, title: what it is called. short: the same in a plot. who: its contestants.
-# work: from a contestant to reader's mode and arguments. expect: the field of
-# its answer that must have that value (for reader's own turns, reader_rows).
-# per: the time is given for one of so many. limit: with whom to compare, if not
-# as usual. tuned: who has the setting that is made for it. cost: about how many
-# seconds one round takes at full size. growth, at: how rows are got, and how
-# many.
+# id, title: what it is called. short: the same in a plot.
+# who: its contestants, stock among them.
+# work: a function that returns what a contestant does: "reader", the arguments
+# of that program, or else "setup", statements that its session begins with;
+# "statement", which is measured; "before" and "after", lists of statements
+# around it that are not.
+# expect: what the statement's answer, as psql prints it, must match.
+# reader_rows: the number of rows that reader must answer with.
+# per: the time is that of one of so many calls, and printed in microseconds.
+# tuned: the contestant with the setting that is made for this item.
+# growth, at: how rows are obtained, and how many, in the items on growth.
 
-# All of them, for these numbers of rows.
+# All of them, for these sizes.
 sub all_items
 {
 	%size = @_;
 
 	return (
-		count_items(), insert_items(), join_item(), four_item(),
-		limit1_item(), named_item(), string_item(), growth_items());
+		count_items(), insert_items(), insert_long_item(), join_item(),
+		rescan_item(), for_loop_item(), four_item(), limit1_item(),
+		blob_item(), dates_items(), named_item(), errors_item(),
+		string_item(), growth_items());
 }
 
 # All rows are fetched and counted.
@@ -242,33 +281,32 @@ sub count_items
 	my @items;
 
 	for my $spec (
-		[ 'narrow', 'narrow', '%s rows of 2 int', 15 ],
-		[ 'wide', 'wide', '%s rows of 8 mixed columns', 23 ],
-		[ 'text', 'long_text', '%s rows with a text of 1 kB', 6 ])
+		[ 'narrow', 'narrow', '%s rows of 2 int' ],
+		[ 'wide', 'wide', '%s rows of 8 mixed columns' ],
+		[ 'text', 'long_text', '%s rows with a text of 1 kB' ])
 	{
-		my ($id, $table, $title, $cost) = @$spec;
-		my $rows = $size{$id};
+		my ($id, $table, $title) = @$spec;
 
 		push @items,
 		  {
 			id => "count-$id",
-			title => sprintf("count(*), $title", group($rows)),
+			title => sprintf("count(*), $title", group($size{$id})),
 			short => $id,
 			who => [@who],
-			expect => { value => $rows },
-			reader_rows => $rows,
-			cost => $cost,
-			work => reads(
-				$table,
-				sub {
-					my ($c, $tail) = @_;
-					return 'SELECT count(*) FROM '
-					  . rows_from($c, $table, $tail)
-					  . all_columns($c, $table);
-				}),
+			expect => $size{$id},
+			reader_rows => $size{$id},
+			work => reads($table, sub { count_statement($_[0], $table) }),
 		  };
 	}
 	return @items;
+}
+
+# Count the rows of a table.
+sub count_statement
+{
+	my ($c, $table) = @_;
+
+	return 'SELECT count(*) FROM ' . rows_from($c, $table) . all_columns($c, $table);
 }
 
 # All rows are inserted into a local table.
@@ -276,33 +314,46 @@ sub insert_items
 {
 	my @items;
 
-	for my $spec (
-		[ 'narrow', '%s rows of 2 int', 18 ],
-		[ 'wide', '%s rows of 8 mixed columns', 26 ])
+	for my $spec ([ 'narrow', '%s rows of 2 int' ], [ 'wide', '%s rows of 8 mixed columns' ])
 	{
-		my ($table, $title, $cost) = @$spec;
-		my $rows = $size{$table};
+		my ($table, $title) = @$spec;
 
 		push @items,
 		  {
 			id => "insert-$table",
-			title => sprintf("INSERT ... SELECT, $title", group($rows)),
+			title => sprintf("INSERT ... SELECT, $title", group($size{$table})),
 			short => "insert $table",
 			who => [@who],
-			expect => { rows => $rows },
-			reader_rows => $rows,
-			cost => $cost,
+			expect => "INSERT 0 $size{$table}",
+			reader_rows => $size{$table},
 			work => reads(
 				$table,
-				sub {
-					my ($c, $tail) = @_;
-					return "INSERT INTO into_$table SELECT * FROM "
-					  . rows_from($c, $table, $tail);
-				},
-				"TRUNCATE into_$table"),
+				sub { "INSERT INTO into_$table SELECT * FROM " . rows_from($_[0], $table) },
+				before => ["TRUNCATE into_$table"]),
 		  };
 	}
 	return @items;
+}
+
+# The same for so long that a time limit of a second for the plan's own work
+# takes effect.
+sub insert_long_item
+{
+	return {
+		id => 'insert-long',
+		title => 'INSERT ... SELECT, ' . group($size{long}) . ' rows of 2 int',
+		short => 'insert long',
+		who => [qw(stock ours_read ours ours_hold ours_nohold)],
+		tuned => 'ours_nohold',
+		expect => "INSERT 0 $size{long}",
+		work => reads(
+			'growth',
+			sub {
+				'INSERT INTO into_narrow SELECT * FROM '
+				  . rows_from($_[0], 'growth', " LIMIT $size{long}");
+			},
+			before => ['TRUNCATE into_narrow']),
+	};
 }
 
 # All rows are joined with a small local table.
@@ -315,17 +366,57 @@ sub join_item
 		  . ' rows of 2 int with a local table of 500',
 		short => 'join',
 		who => [@who],
-		expect => { value => $size{narrow} },
+		expect => $size{narrow},
 		reader_rows => $size{narrow},
-		cost => 17,
 		work => reads(
 			'narrow',
 			sub {
-				my ($c, $tail) = @_;
+				my ($c) = @_;
 				return 'SELECT count(kind) FROM '
-				  . rows_from($c, 'narrow', $tail)
+				  . rows_from($c, 'narrow')
 				  . ' JOIN kinds USING (b)'
 				  . ($c->{fdw} ? ' WHERE now() IS NOT NULL OR a IS NULL' : '');
+			}),
+	};
+}
+
+# The same rows are read again for each of the 500 rows of a local table.
+sub rescan_item
+{
+	return {
+		id => 'rescan',
+		title => 'Correlated subquery that reads ' . group($size{rescan}) . ' rows 500 times',
+		short => 'rescan',
+		who => [qw(stock ours_read ours ours_bin)],
+		expect => 500 * $size{rescan},
+		work => reads(
+			'growth',
+			sub {
+				'SELECT sum((SELECT count(*) FROM '
+				  . rows_from($_[0], 'growth', " LIMIT $size{rescan}")
+				  . ' WHERE t.a > -kinds.b)) FROM kinds';
+			}),
+	};
+}
+
+# A loop in PL/pgSQL over all rows, which fetches them from a cursor.
+sub for_loop_item
+{
+	return {
+		id => 'for-loop',
+		title => 'FOR loop in PL/pgSQL over ' . group($size{loop}) . ' rows of 2 int',
+		short => 'FOR loop',
+		who => [qw(stock ours_read ours ours_bin)],
+		expect => 'DO',
+		work => reads(
+			'growth',
+			sub {
+				plpgsql(
+					'r record;',
+					'FOR r IN SELECT * FROM '
+					  . rows_from($_[0], 'growth', " LIMIT $size{loop}")
+					  . ' LOOP total := total + r.a; END LOOP;',
+					"$size{loop} * ($size{loop} + 1::bigint) / 2");
 			}),
 	};
 }
@@ -341,71 +432,104 @@ sub four_item
 		  . ' rows of 8 mixed columns in all',
 		short => 'four at once',
 		who => [@who],
-		expect => { value => $size{wide} },
+		expect => $size{wide},
 		reader_rows => $size{wide},
-		cost => 23,
 		work => \&four_at_once,
 	};
 }
 
-# Reader's arguments for the item "four".
+# The work of the item "four".
 sub four_at_once
 {
 	my ($c) = @_;
-	my $query = "SELECT $table{wide}{names} FROM wide_%d";
-	my ($warm, $measured);
+	my @queries = map { "SELECT $table{wide}{names} FROM wide_$_" } 1 .. 4;
+	my ($send, $get);
 
-	return ('read', $remote, $c->{format}, map { sprintf $query, $_ } 1 .. 4)
-	  if $c->{side} eq 'reader';
-	if ($c->{fdw})
-	{
-		$measured =
-		  "SELECT count(*) FROM $c->{fdw}.wide_all" . all_columns($c, 'wide');
-		$warm = "SELECT * FROM $c->{fdw}.wide_all WHERE id = 1";
-	}
-	else
-	{
-		my $send = join '; ',
-		  map { "SELECT dblink_send_query('c$_', " . literal(sprintf($query, $_) . '%s') . ')' }
-		  1 .. 4;
-		my $get = join ' UNION ALL ',
-		  map { "SELECT * FROM dblink_get_result('c$_') AS t($wide_columns)" } 1 .. 4;
-
+	return { reader => [ 'read', $c->{format}, @queries ] } if $c->{side} eq 'reader';
+	return { statement => "SELECT count(*) FROM $c->{fdw}.wide_all" . all_columns($c, 'wide') }
+	  if $c->{fdw};
+	$send = join ";\n",
+	  map { "SELECT dblink_send_query('c$_', " . literal($queries[ $_ - 1 ]) . ')' } 1 .. 4;
+	$get = join ' UNION ALL ',
+	  map { "SELECT * FROM dblink_get_result('c$_') AS t($wide_columns)" } 1 .. 4;
+	return {
+		setup => [ prelude($c, '', map { "c$_" } 1 .. 4) ],
+		statement => "$send;\nSELECT count(*) FROM ($get) AS all_rows",
 		# After its rows, each connection says that there are no more.
-		$warm = sprintf("$send; $get; $get", (' LIMIT 1') x 4);
-		$measured = sprintf("$send; SELECT count(*) FROM ($get) AS all_rows", ('') x 4);
-	}
-	return ('time', $local{ $c->{side} },
-		prelude($c, map { "c$_" } 1 .. 4), $warm, $measured);
+		after => [$get],
+	};
 }
 
-# Only the first row is wanted.
+# Only the first row is needed.
 sub limit1_item
 {
+	my $read = reads(
+		'wide_many',
+		sub {
+			'SELECT * FROM '
+			  . rows_from($_[0], 'wide_many')
+			  . all_columns($_[0], 'wide_many')
+			  . ' LIMIT 1';
+		});
+
 	return {
 		id => 'limit1',
-		title => 'LIMIT 1 over ' . group($size{wide}) . ' rows of 8 mixed columns',
+		title => 'LIMIT 1 over ' . group($size{many}) . ' rows of 8 mixed columns',
 		short => 'LIMIT 1',
-		who => [ 'stock', qw(ours_read ours ours_cancel), @fdw, 'limit', 'limit_cancel' ],
-		limit => { map { $_ => 'limit_cancel' } 'ours_cancel', @fdw },
+		who =>
+		  [ qw(stock ours_read ours ours_drain ours_cancel), @fdw, 'limit', 'limit_cancel' ],
 		tuned => 'ours_cancel',
-		expect => { rows => 1 },
-		cost => 10,
+		expect => qr/^1\|/,
 		work => sub {
 			my ($c) = @_;
 
-			return ('first', $remote, remote_query('wide')) if $c->{first};
-			return reads(
-				'wide',
-				sub {
-					my ($c, $tail) = @_;
-					return 'SELECT * FROM '
-					  . rows_from($c, 'wide', $tail)
-					  . all_columns($c, 'wide')
-					  . ' LIMIT 1';
-				})->($c);
+			return { reader => [ 'first', remote_query('wide_many') ] } if $c->{first};
+			return $read->($c);
 		},
 	};
+}
+
+# Few rows, but long ones: a matter of memory.
+sub blob_item
+{
+	return {
+		id => 'blob',
+		title => "count(*), $size{blob} rows with a text of 4 MB",
+		short => '4 MB rows',
+		who => [qw(stock ours_read ours ours_bin fdw_100 limit)],
+		expect => $size{blob},
+		reader_rows => $size{blob},
+		work => reads('blob', sub { count_statement($_[0], 'blob') }),
+	};
+}
+
+# Dates and intervals, from a remote session with the local session's styles and
+# from one with others.
+sub dates_items
+{
+	my @items;
+
+	for my $spec (
+		[ 'same', 'DateStyle and IntervalStyle alike', '' ],
+		[
+			'differ',
+			'DateStyle and IntervalStyle differ',
+			" options='-c datestyle=German -c intervalstyle=iso_8601'"
+		])
+	{
+		my ($id, $title, $options) = @$spec;
+
+		push @items,
+		  {
+			id => "dates-$id",
+			title => 'count(*), ' . group($size{dates}) . " rows of dates, $title",
+			short => "dates $id",
+			who => [qw(stock ours_read ours ours_bin)],
+			expect => $size{dates},
+			work => runs($options, sub { count_statement($_[0], 'dates') }),
+		  };
+	}
+	return @items;
 }
 
 # A loop of small queries on one connection.
@@ -413,45 +537,64 @@ sub named_item
 {
 	return {
 		id => 'named',
-		title => group($size{small}) . ' small queries on a named connection, time for one',
+		title => 'Small query on a named connection',
 		short => 'named',
 		who => [qw(stock ours_read ours ours_bin fdw_100 limit)],
 		reader_rows => $size{small},
+		expect => 'DO',
 		per => $size{small},
-		cost => 14,
-		work => sub {
-			my ($c) = @_;
-
-			return ('loop', $remote, $size{small}, small_query('@'))
-			  if $c->{side} eq 'reader';
-			return ('time', $local{ $c->{side} }, prelude($c, 'c'),
-				small_loop($c, "'c'", 10), small_loop($c, "'c'", $size{small}));
-		},
+		work => runs(
+			'',
+			sub { small_loop($_[0], "'c'", $size{small}) },
+			'loop', $size{small}, small_query('@')),
 	};
 }
 
-# The same, but each query says where to connect to.
+# The same, but each value cannot be converted, and the error is caught.
+sub errors_item
+{
+	my $statement = plpgsql(
+		'',
+		"FOR i IN 1..$size{errors} LOOP
+			BEGIN
+				PERFORM * FROM dblink('c', 'SELECT ''x''') AS t(v int);
+			EXCEPTION WHEN invalid_text_representation THEN
+				total := total + 1;
+			END;
+		END LOOP;",
+		$size{errors});
+
+	return {
+		id => 'errors',
+		title => 'Conversion error in an EXCEPTION block, named connection',
+		short => 'errors',
+		who => [qw(stock ours_read ours)],
+		expect => 'DO',
+		per => $size{errors},
+		work => runs('', sub { $statement }),
+	};
+}
+
+# Small queries, each with a connection string.
 sub string_item
 {
 	return {
 		id => 'string',
-		title => group($size{calls}) . ' small queries by connection string, time for one',
+		title => 'Small query by connection string',
 		short => 'by string',
 		who => [qw(stock ours_read ours ours_keep limit limit_reconnect)],
-		limit => { map { $_ => 'limit_reconnect' } qw(stock ours_read ours) },
 		tuned => 'ours_keep',
 		reader_rows => $size{calls},
+		expect => 'DO',
 		per => $size{calls},
-		cost => 9,
 		work => sub {
 			my ($c) = @_;
 
-			return ($c->{reconnect} ? 'reconnect' : 'loop',
-				$remote, $size{calls}, small_query('@'))
-			  if $c->{side} eq 'reader';
-			return ('time', $local{ $c->{side} }, prelude($c),
-				small_loop($c, literal($remote), 3),
-				small_loop($c, literal($remote), $size{calls}));
+			return runs(
+				'',
+				sub { small_loop($_[0], literal($remote), $size{calls}) },
+				$c->{reconnect} ? 'reconnect' : 'loop',
+				$size{calls}, small_query('@'))->($c);
 		},
 	};
 }
@@ -464,7 +607,7 @@ sub small_query
 	return "SELECT v FROM small WHERE id = $id";
 }
 
-# A loop in PL/pgSQL over such queries, which checks what it gets.
+# A loop in PL/pgSQL over such queries.
 sub small_loop
 {
 	my ($c, $connection, $n) = @_;
@@ -473,99 +616,75 @@ sub small_loop
 	  ? "$c->{fdw}.small AS t WHERE id = i"
 	  : "dblink($connection, 'SELECT v FROM small WHERE id = ' || i) AS t(v int)";
 
-	return "DO \$do\$
-		DECLARE
-			got int;
-			total bigint := 0;
-		BEGIN
-			FOR i IN 1..$n LOOP
-				SELECT t.v INTO got FROM $from;
-				total := total + got;
-			END LOOP;
-			IF total IS DISTINCT FROM $n * ($n + 1::bigint) / 2 THEN
-				RAISE 'wrong total: %', total;
-			END IF;
-		END \$do\$";
+	return plpgsql(
+		'got int;',
+		"FOR i IN 1..$n LOOP
+			SELECT t.v INTO got FROM $from;
+			total := total + got;
+		END LOOP;",
+		"$n * ($n + 1::bigint) / 2");
 }
 
-# Growth: the same for ever more rows, each way of getting them.
+# Growth: the same for ever more rows, each way of obtaining them.
 sub growth_items
 {
 	my @items;
 
 	for (my $rows = 10_000; $rows <= $size{growth}; $rows *= 10)
 	{
-		my $tail = " LIMIT $rows";
-		my %from = (
-			dblink => "dblink('c', " . literal(remote_query('growth', '%s')) . ')',
-			get_result => "dblink_get_result('c')",
-			fetch => "dblink_fetch('c', 'cur', $rows)",);
-		my %before = (
-			get_result => "SELECT dblink_send_query('c', "
-			  . literal(remote_query('growth', '%s')) . ')',
-			fetch => "SELECT dblink_open('c', 'cur', "
-			  . literal(remote_query('growth', '%s')) . ')',);
-		my %after = (
-			get_result => "SELECT FROM dblink_get_result('c') AS t(a int, b int)",
-			fetch => "SELECT dblink_close('c', 'cur')",);
-
-		for my $how (qw(dblink get_result fetch))
-		{
-			my $make = sub {
-				my ($end) = @_;
-				my $count = "SELECT count(*) FROM $from{$how} AS t(a int, b int)";
-
-				return map { s/%s/$end/r } grep { $_ } ($before{$how}, $count);
-			};
-
-			push @items,
-			  {
-				id => "growth-$how-$rows",
-				growth => $how,
-				at => $rows,
-				who => [ qw(stock ours_read ours), $how eq 'dblink' ? 'limit' : () ],
-				expect => { value => $rows },
-				reader_rows => $rows,
-				cost => 2.9e-6 * $rows,
-				work => sub {
-					my ($c) = @_;
-
-					return ('read', $remote, 'text', remote_query('growth', $tail))
-					  if $c->{side} eq 'reader';
-					return (
-						'time', $local{ $c->{side} },
-						prelude($c, 'c'), $make->(' LIMIT 10'),
-						grep({ $_ } $after{$how}), join('; ', $make->($tail)));
-				},
-			  };
-		}
-		push @items,
-		  {
-			id => "growth-insert-$rows",
-			growth => 'insert',
-			at => $rows,
-			who => [qw(stock ours_read ours_nohold)],
-			expect => { rows => $rows },
-			cost => 4e-6 * $rows,
-			work => sub {
-				my ($c) = @_;
-				my $insert = "INSERT INTO into_narrow SELECT * FROM $from{dblink} AS t(a int, b int)";
-
-				return (
-					'time', $local{ $c->{side} },
-					prelude($c, 'c'), sprintf($insert, ' LIMIT 10'),
-					'TRUNCATE into_narrow', sprintf($insert, $tail));
-			},
-		  };
+		push @items, map { growth_item($_, $rows) } qw(dblink get_result fetch insert);
 	}
 	return @items;
 }
 
+# One of them.
+sub growth_item
+{
+	my ($how, $rows) = @_;
+	my $query = remote_query('growth', " LIMIT $rows");
+	my $sql = literal($query);
+	my %statement = (
+		dblink => "SELECT count(*) FROM dblink('c', $sql) AS t(a int, b int)",
+		get_result => "SELECT dblink_send_query('c', $sql);
+			SELECT count(*) FROM dblink_get_result('c') AS t(a int, b int)",
+		fetch => "SELECT dblink_open('c', 'cur', $sql);
+			SELECT count(*) FROM dblink_fetch('c', 'cur', $rows) AS t(a int, b int)",
+		insert => "INSERT INTO into_narrow SELECT * FROM dblink('c', $sql) AS t(a int, b int)",
+	);
+	my %before = (insert => ['TRUNCATE into_narrow']);
+	my %after = (
+		get_result => ["SELECT * FROM dblink_get_result('c') AS t(a int, b int)"],
+		fetch => ["SELECT dblink_close('c', 'cur')"]);
+	my %who = (
+		dblink => [qw(stock ours_read ours limit)],
+		insert => [qw(stock ours_read ours_nohold)]);
+
+	return {
+		id => "growth-$how-$rows",
+		growth => $how,
+		at => $rows,
+		who => $who{$how} // [qw(stock ours_read ours)],
+		expect => $how eq 'insert' ? "INSERT 0 $rows" : $rows,
+		reader_rows => $rows,
+		work => sub {
+			my ($c) = @_;
+
+			return { reader => [ 'read', 'text', $query ] } if $c->{side} eq 'reader';
+			return {
+				setup => [ prelude($c, '', 'c') ],
+				before => $before{$how},
+				statement => $statement{$how},
+				after => $after{$how},
+			};
+		},
+	};
+}
+
 # --------------------------------------------------------------------------
-# For those who measure and report
+# For measuring and reporting
 # --------------------------------------------------------------------------
 
-# Who of an item's contestants exists, where there are these settings.
+# The contestants of an item that exist, where there are these settings.
 sub existing
 {
 	my ($item, $setting) = @_;
@@ -592,15 +711,6 @@ sub result_of
 	$id = $item->{best_fdw} // '' if $id eq 'fdw';
 	$id = $item->{tuned} // '' if $id eq 'tuned';
 	return $item->{sum}{$id};
-}
-
-# The contestant to whose figure another's is compared.
-sub limit_of
-{
-	my ($item, $id) = @_;
-	my $limit = ($item->{limit} // {})->{$id} // ($id =~ /_bin$/ ? 'limit_bin' : 'limit');
-
-	return $item->{sum}{$limit} // $item->{sum}{limit};
 }
 
 # 2000000 as 2,000,000.

@@ -1,5 +1,5 @@
--- The remote server's tables. psql sets: narrow, wide, text, growth, small
--- (numbers of rows) and password. What the rows look like is written here and
+-- The remote server's tables. psql sets numbers of rows, whose names are those of
+-- script/bench, and password. What the rows look like is written here and
 -- nowhere else; bench/Work.pm has the column lists that go with it.
 
 SET client_min_messages = warning;
@@ -8,7 +8,7 @@ CREATE EXTENSION pg_prewarm;
 CREATE UNLOGGED TABLE narrow (a int, b int);
 INSERT INTO narrow SELECT i, i % 500 FROM generate_series(1, :narrow) i;
 
-CREATE UNLOGGED TABLE wide (
+CREATE UNLOGGED TABLE wide_many (
 	id int,
 	big bigint,
 	name text,
@@ -18,14 +18,16 @@ CREATE UNLOGGED TABLE wide (
 	good bool,
 	code varchar
 );
-INSERT INTO wide
+INSERT INTO wide_many
 	SELECT i, i * 4000000001, 'customer number ' || i, i * 37 % 1000000 / 100.0,
 		timestamptz '2024-01-01 00:00:00+00' + i * interval '17.25 seconds',
 		sqrt(i), i % 3 = 0, 'C' || i % 1000
-	FROM generate_series(1, :wide::bigint) i;
+	FROM generate_series(1, :many::bigint) i;
+CREATE UNLOGGED TABLE wide (LIKE wide_many);
+INSERT INTO wide SELECT * FROM wide_many WHERE id <= :wide ORDER BY id;
 ALTER TABLE wide ADD PRIMARY KEY (id);
 
--- The four quarters of wide, for who reads four remotes at once.
+-- The four quarters of wide, for reading from four remotes at once.
 SELECT format('CREATE VIEW wide_%s AS SELECT * FROM wide WHERE id BETWEEN %s AND %s',
 		n, (n - 1) * :wide / 4 + 1, n * :wide / 4)
 	FROM generate_series(1, 4) n \gexec
@@ -33,8 +35,18 @@ SELECT format('CREATE VIEW wide_%s AS SELECT * FROM wide WHERE id BETWEEN %s AND
 CREATE UNLOGGED TABLE long_text (id int, body text);
 INSERT INTO long_text SELECT i, repeat(md5(i::text), 32) FROM generate_series(1, :text) i;
 
+-- Too long to be kept in memory, and quick to make.
+CREATE VIEW blob AS
+	SELECT i AS id, repeat('0123456789abcdef', 4 * 65536) AS body FROM generate_series(1, :blob) i;
+
+CREATE UNLOGGED TABLE dates (a int, b date, c timestamptz, d interval);
+INSERT INTO dates
+	SELECT i, date '2024-01-01' + i % 1000, timestamptz '2024-01-01 00:00:00+00' + i * interval '1 s',
+		make_interval(days => i % 100, secs => i % 86400)
+	FROM generate_series(1, :dates) i;
+
 CREATE UNLOGGED TABLE growth (a int, b int);
-INSERT INTO growth SELECT i, i % 500 FROM generate_series(1, :growth) i;
+INSERT INTO growth SELECT i, i % 500 FROM generate_series(1, greatest(:growth, :long, :loop)) i;
 
 CREATE UNLOGGED TABLE small (id int PRIMARY KEY, v int);
 INSERT INTO small SELECT i, i FROM generate_series(1, :small) i;
