@@ -6,12 +6,13 @@
 MODULE_big = dblink
 OBJS = dblink.o $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
 
-EXTENSION = dblink
-DATA = dblink--1.2.sql dblink--1.1--1.2.sql dblink--1.0--1.1.sql
+EXTENSION = dblink dblink2
+DATA = dblink--1.2.sql dblink--1.1--1.2.sql dblink--1.0--1.1.sql dblink2--1.0.sql
 PGFILEDESC = "dblink - run SQL in another PostgreSQL database"
 
 REGRESS = connect query exec cursor async notify server security sqlbuild \
-	datetime errors shapes types encoding copy objects streaming strings
+	datetime errors shapes types encoding copy objects streaming strings \
+	dblink2_params dblink2_rowtypes dblink2_execute dblink2_error dblink2_plans dblink2_resolution
 
 # Nothing but the entry points leaves the library: before PostgreSQL 16 a
 # helper's name could otherwise bind to that of another extension.

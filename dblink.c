@@ -69,6 +69,8 @@ static const DblinkScannable scannable_functions[] = {
 	{DBLINK_SCAN_RECORD, "dblink_record", dblink_record, 1, {TEXTOID}, false},
 	{DBLINK_SCAN_FETCH, "dblink_fetch", dblink_fetch, 2, {TEXTOID, INT4OID}, false},
 	{DBLINK_SCAN_GET_RESULT, "dblink_get_result", dblink_get_result, 0, {0}, true},
+	{DBLINK_SCAN_QUERY, "dblink_query", dblink_query, 1, {TEXTOID}, false, true, 0},
+	{DBLINK_SCAN_QUERY_AS, "dblink_query_as", dblink_query_as, 1, {TEXTOID}, false, true, 1},
 	{DBLINK_SCAN_NONE}
 };
 
@@ -388,7 +390,7 @@ Datum
 dblink_fetch(PG_FUNCTION_ARGS)
 {
 	DblinkArgs	args;
-	DblinkQuery query;
+	DblinkQuery query = {0};
 	const char *sql;
 
 	dbl_stream_yield_all();
@@ -432,6 +434,7 @@ dblink_send_query(PG_FUNCTION_ARGS)
 		PG_RETURN_INT32(0);
 	}
 	conn->async.sql = dbl_sql_traits(sql);
+	conn->async.single = false;
 	dbl_ex_leave(conn);
 	PG_RETURN_INT32(1);
 }
@@ -472,6 +475,7 @@ dblink_get_result(PG_FUNCTION_ARGS)
 	split_args(fcinfo, 0, &args);
 	query.fail_on_error = args.fail_on_error;
 	query.conn = dbl_session_get(args.name);
+	query.single = query.conn->async.single;
 
 	dbl_ex_fetch(query.conn);
 	dbl_res_materialize(fcinfo, &query);

@@ -6,6 +6,7 @@
  * Files.  Each calls only those below it; "script/lint map" checks that.
  *
  *	dblink.c			SQL entry points on connections
+ *	src/dblink2.c		SQL entry points of the extension dblink2
  *	src/sqlbuild.c		dblink_get_pkey, dblink_build_sql_*; knows no libpq
  *	src/planner.c		the streaming scan in the planner
  *	src/scan.c			the streaming scan in the executor
@@ -22,8 +23,10 @@
  *	src/hosts.c			the addresses that remain after a time-out
  *	src/security.c		who may connect as whom
  *	src/option.c		foreign server and user mapping to conninfo; validator
+ *	src/params.c		arguments of SQL functions as parameters of a query
  *	src/answer.c		the answer to a query, part by part
  *	src/decode.c		remote rows to Datums
+ *	src/rowtype.c		remote columns to those of a row type
  *	src/styles.c		the settings that conversions depend on
  *	src/exchange.c		one call's use of a connection: send, receive, end
  *	src/cancel.c		cancel requests
@@ -32,6 +35,7 @@
  *	src/sqltext.c		what can be told from the text of a query
  *	src/args.c			arguments of the SQL functions
  *	src/error.c			remote errors to local ones
+ *	src/diag.c			the last errors, for dblink_error()
  *	src/settings.c		configuration parameters
  *	src/compat.h		differences between PostgreSQL majors and libpq versions
  *
@@ -197,6 +201,7 @@ typedef int DblinkSqlTraits;
 typedef struct DblinkAsync
 {
 	DblinkSqlTraits sql;		/* of its text */
+	bool		single;			/* it was sent with parameters */
 	bool		in_xact;		/* it was sent in a remote transaction block */
 } DblinkAsync;
 
@@ -230,6 +235,8 @@ typedef struct DblinkConn
 	bool		loops_back;		/* it leads to this very server */
 	bool		simple_only;	/* the remote knows no extended protocol */
 	DblinkAsync async;
+	struct DblinkDiagnosis *diagnosis;	/* the error of its last call, or NULL
+										 * (diag.c) */
 	DblinkPlace place;			/* of one for one call */
 	DblinkCursors cursors;
 	DblinkExchange exchange;
@@ -274,10 +281,18 @@ typedef struct DblinkHosts
 typedef struct DblinkError
 {
 	int			sqlstate;
+	int			position;		/* in the remote query's text; 0 if unknown */
+	const char *severity;
 	const char *primary;
 	const char *detail;
 	const char *hint;
 	const char *context;		/* the remote's own */
+	const char *schema;			/* what it is about, in names */
+	const char *table;
+	const char *column;
+	const char *datatype;
+	const char *constraint;
+	const char *connname;		/* of a named connection */
 	const char *where;			/* the connection, in words */
 } DblinkError;
 
@@ -298,6 +313,32 @@ typedef struct DblinkValue
 	int			len;			/* without the NUL */
 } DblinkValue;
 
+/* Parameters of a query, as libpq takes them. */
+typedef struct DblinkQueryParams
+{
+	int			count;
+	Oid		   *types;			/* InvalidOid: for the remote to infer */
+	const char **values;
+	int		   *lengths;		/* of values in binary */
+	int		   *formats;
+} DblinkQueryParams;
+
+/* The arguments of a call that can have parameters (params.c). */
+typedef struct DblinkCall
+{
+	const char *source;			/* the connection: its name, or where to */
+	const char *sql;
+	const DblinkQueryParams *params;	/* or NULL: the simple protocol */
+} DblinkCall;
+
+/* How the columns of a result find their places (rowtype.c). */
+typedef enum DblinkMatch
+{
+	DBLINK_MATCH_POSITION,		/* in a column definition list */
+	DBLINK_MATCH_NAME,			/* in a row type that has a name */
+	DBLINK_MATCH_SCALAR			/* there is one */
+} DblinkMatch;
+
 /* A query that has been sent, and what to do with its answer. */
 typedef struct DblinkQuery
 {
@@ -305,6 +346,10 @@ typedef struct DblinkQuery
 	bool		fail_on_error;	/* else a remote error is a NOTICE */
 	const char *action;			/* for the context of a remote error */
 	const char *cursor;			/* the cursor that is fetched from, or NULL */
+	const DblinkQueryParams *params;	/* what was sent with it; or NULL */
+	bool		single;			/* the text must be a single statement */
+	DblinkMatch match;
+	Oid			domain;			/* over the row type, to be checked; or 0 */
 } DblinkQuery;
 
 /* The answer to a query while it is read; at first all zero except the query. */
@@ -353,15 +398,17 @@ typedef enum DblinkScanned
 	DBLINK_SCAN_NONE,
 	DBLINK_SCAN_RECORD,			/* dblink() */
 	DBLINK_SCAN_FETCH,			/* dblink_fetch() */
-	DBLINK_SCAN_GET_RESULT		/* dblink_get_result() */
+	DBLINK_SCAN_GET_RESULT,		/* dblink_get_result() */
+	DBLINK_SCAN_QUERY,			/* dblink_query() */
+	DBLINK_SCAN_QUERY_AS		/* dblink_query_as() */
 } DblinkScanned;
 
 /* The most fixed arguments that one of them has. */
 #define DBLINK_MAX_FIXED	2
 
 /*
- * One of them.  Its arguments are [connection name,] fixed [, fail_on_error].  A
- * table of these, which ends with DBLINK_SCAN_NONE, is handed to the planner and the
+ * One of them.  Its arguments are [connection name,] fixed [, fail_on_error]; or, if
+ * it takes parameters, [row type,] connection, sql [, parameters].  A table of these, which ends with DBLINK_SCAN_NONE, is handed to the planner and the
  * scan by dblink.c.
  */
 typedef struct DblinkScannable
@@ -372,9 +419,14 @@ typedef struct DblinkScannable
 	int			nfixed;			/* number of fixed arguments */
 	Oid			fixed[DBLINK_MAX_FIXED];	/* their types */
 	bool		needs_name;		/* the connection's name must be given */
+	bool		takes_params;	/* it is of the latter kind, and not strict */
+	int			nskipped;		/* arguments before the connection, then */
 } DblinkScannable;
 
-/* Where the arguments of a call are: [connection name,] fixed [, flag]. */
+/*
+ * Where the arguments of a call are: [connection name,] fixed [, flag].  For a function
+ * that takes parameters, the text is the fixed one, and they follow.
+ */
 typedef struct DblinkArgMap
 {
 	int			name;			/* index of the connection's name, or -1 */
@@ -408,6 +460,10 @@ dbl_deadline(long ms)
 
 /* dblink.c */
 extern PGDLLEXPORT void _PG_init(void);
+
+/* dblink2.c */
+extern PGDLLEXPORT Datum dblink_query(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum dblink_query_as(PG_FUNCTION_ARGS);
 
 /* sqlbuild.c */
 
@@ -451,6 +507,8 @@ extern void dbl_stream_store_all(void);
 extern void dbl_res_begin(FunctionCallInfo fcinfo);
 extern Tuplestorestate *dbl_res_return(FunctionCallInfo fcinfo, TupleDesc tupdesc);
 extern void dbl_res_materialize(FunctionCallInfo fcinfo, const DblinkQuery *query);
+extern void dbl_res_materialize_as(FunctionCallInfo fcinfo, const DblinkQuery *query,
+								   TupleDesc tupdesc);
 extern Tuplestorestate *dbl_res_collect(const DblinkQuery *query, TupleDesc tupdesc,
 										bool random_access);
 extern bool dbl_res_ask(const DblinkQuery *query, const char *sql, TupleDesc tupdesc);
@@ -460,10 +518,12 @@ extern bool dbl_res_send(const DblinkQuery *query, const char *sql, TupleDesc tu
 extern TupleDesc dbl_res_expected(FunctionCallInfo fcinfo);
 
 /* rows.c */
-extern void dbl_row_values(const PGresult *res, int row, DblinkValue *values, int natts);
+extern void dbl_row_values(const PGresult *res, int row, DblinkValue *values,
+						   int natts, const int *order);
 extern DblinkBatch *dbl_batch_make(int natts);
 extern void dbl_batch_clear(DblinkBatch *batch);
-extern bool dbl_batch_add(DblinkBatch *batch, const PGresult *res, int row);
+extern bool dbl_batch_add(DblinkBatch *batch, const PGresult *res, int row,
+						  const int *order);
 extern bool dbl_batch_is_full(DblinkBatch *batch);
 extern const DblinkValue *dbl_batch_next(DblinkBatch *batch);
 extern DblinkSpool *dbl_spool_make(int natts);
@@ -520,22 +580,36 @@ extern const PQconninfoOption *dbl_opt_effective(PGconn *pgconn);
 extern const char *dbl_opt_value(const PQconninfoOption *options,
 								 const char *keyword);
 
+/* params.c */
+extern void dbl_params_read(DblinkCall *call, const NullableDatum *args,
+							const Oid *types, int nargs, bool variadic);
+
 /* answer.c */
 extern DblinkResultKind dbl_answer_next(DblinkAnswer *answer);
 extern void dbl_answer_refuse(DblinkAnswer *answer, const char *message);
 
 /* decode.c */
 extern bool dbl_dec_is_binary_safe(TupleDesc tupdesc, PGconn *pgconn);
-extern DblinkDecoder *dbl_dec_begin(DblinkConn *conn, PGresult *res, TupleDesc tupdesc);
+extern DblinkDecoder *dbl_dec_begin(const DblinkQuery *query, PGresult *res,
+									TupleDesc tupdesc);
+extern const int *dbl_dec_order(DblinkDecoder *decoder);
 extern const DblinkStyles *dbl_dec_styles(DblinkDecoder *decoder);
 extern void dbl_dec_row(DblinkDecoder *decoder, DblinkConn *conn,
 						const DblinkValue *row, Datum *values, bool *nulls);
 
+/* rowtype.c */
+extern TupleDesc dbl_rowtype_of_scalar(Oid type);
+extern TupleDesc dbl_rowtype_expected(FunctionCallInfo fcinfo, DblinkQuery *query);
+extern const int *dbl_rowtype_match(const DblinkQuery *query, const PGresult *res,
+									TupleDesc tupdesc);
+pg_noreturn extern void dbl_rowtype_refuse_command(const char *tag);
+
 /* styles.c */
 extern void dbl_styles_note(DblinkStyles *styles, DblinkConn *conn, PGresult *res,
-							TupleDesc tupdesc);
+							TupleDesc tupdesc, const int *order);
 extern bool dbl_styles_need_care(const DblinkStyles *styles);
 extern void dbl_styles_enter(const DblinkStyles *styles, DblinkStylesSaved *saved);
+extern void dbl_styles_enter_portable(DblinkStylesSaved *saved);
 extern void dbl_styles_leave(const DblinkStylesSaved *saved);
 
 /* exchange.c */
@@ -549,9 +623,13 @@ extern void dbl_ex_attach(DblinkConn *conn, DblinkReader *reader, DblinkOnAbort 
 extern void dbl_ex_detach(DblinkReader *reader);
 extern void dbl_ex_set_converting(DblinkConn *conn, bool converting);
 extern bool dbl_ex_send(DblinkConn *conn, const char *sql);
-extern void dbl_ex_send_query(DblinkConn *conn, const char *sql);
-extern void dbl_ex_send_binary(DblinkConn *conn, const char *sql);
-extern bool dbl_ex_ask(DblinkConn *conn, const char *sql);
+extern bool dbl_ex_send_params(DblinkConn *conn, const char *sql,
+							   const DblinkQueryParams *params, bool binary);
+extern void dbl_ex_send_query(DblinkConn *conn, const char *sql,
+							  const DblinkQueryParams *params);
+extern void dbl_ex_send_binary(DblinkConn *conn, const char *sql,
+							   const DblinkQueryParams *params);
+extern bool dbl_ex_ask(DblinkConn *conn, const char *sql, const DblinkQueryParams *params);
 extern PGresult *dbl_ex_description(DblinkConn *conn);
 extern void dbl_ex_fetch(DblinkConn *conn);
 extern void dbl_ex_leave(DblinkConn *conn);
@@ -560,6 +638,8 @@ extern bool dbl_ex_wait(DblinkConn *conn, long timeout_ms);
 extern void dbl_ex_wait_any(List *conns);
 extern PGresult *dbl_ex_next(DblinkConn *conn);
 extern PGresult *dbl_ex_run(DblinkConn *conn, const char *sql);
+extern PGresult *dbl_ex_run_params(DblinkConn *conn, const char *sql,
+								   const DblinkQueryParams *params);
 extern PGresult *dbl_ex_finish(DblinkConn *conn);
 extern PGnotify *dbl_ex_next_notify(DblinkConn *conn);
 
@@ -597,17 +677,23 @@ extern DblinkSqlTraits dbl_sql_traits(const char *sql);
 /* args.c */
 extern void dbl_arg_check(FunctionCallInfo fcinfo, int n);
 extern void dbl_arg_check_all(FunctionCallInfo fcinfo, int count);
+extern bool dbl_arg_is_text(Oid type);
+extern Oid	dbl_arg_type(FunctionCallInfo fcinfo, int n);
 extern text *dbl_arg_text(FunctionCallInfo fcinfo, int n);
 extern int32 dbl_arg_int4(FunctionCallInfo fcinfo, int n);
 extern Oid	dbl_arg_oid(FunctionCallInfo fcinfo, int n);
 extern ArrayType *dbl_arg_text_array(FunctionCallInfo fcinfo, int n);
 extern ArrayType *dbl_arg_vector(FunctionCallInfo fcinfo, int n);
 extern bool dbl_args_map(int nargs, bool last_is_flag, int nfixed, DblinkArgMap *map);
+extern bool dbl_args_map_call(const DblinkScannable *entry, int nargs,
+							  bool last_is_flag, DblinkArgMap *map);
 
 /* error.c */
 extern void dbl_err_fill(DblinkError *error, DblinkConn *conn);
+extern void dbl_err_hint_single(DblinkError *error);
 extern void dbl_err_report(const DblinkError *error, int elevel, const char *action);
 extern void dbl_err_report_now(DblinkConn *conn, bool fail_on_error, const char *action);
+pg_noreturn extern void dbl_err_throw_single(DblinkConn *conn, const char *action);
 extern const char *dbl_err_message(DblinkConn *conn);
 extern const char *dbl_err_reason(DblinkConn *conn);
 extern const char *dbl_err_clean(const char *raw);
@@ -618,6 +704,11 @@ pg_noreturn extern void dbl_err_too_many_files(void);
 extern void dbl_err_closed(DblinkConn *conn);
 extern void dbl_err_remote_xact_aborted(DblinkConn *conn);
 pg_noreturn extern void dbl_err_in_use(DblinkConn *conn);
+
+/* diag.c */
+extern void dbl_diag_note(DblinkConn *conn, const DblinkError *error);
+extern void dbl_diag_forget(DblinkConn *conn);
+extern const DblinkError *dbl_diag_get(DblinkConn *conn);
 
 /* settings.c */
 extern int	dbl_streaming;

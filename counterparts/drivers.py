@@ -87,9 +87,27 @@ def common(name, module, conn):
     return cur
 
 
+def parameters(name, conn):
+    """Parameters that go on to the remote: strings, typed values, NULL, arrays."""
+    cur = conn.cursor()
+    cur.execute("SELECT * FROM dblink_query('c', 'SELECT $1, $2', %s, %s) AS t(a text, b text)", ("it's", None))
+    check(name + ": strings and NULL go on", cur.fetchall(), [("it's", None)])
+    cur.execute("SELECT * FROM dblink_query('c', 'SELECT $1 + 1, $2', %s, %s::bool) AS t(a int, b bool)", (41, None))
+    check(name + ": typed values and NULL go on", cur.fetchall(), [(42, None)])
+    cur.execute("SELECT * FROM dblink_query('c', 'SELECT $1::date + 1, $2 * 2', %s::text, %s::int) AS t(a text, b int)", ("2024-02-28", 4))
+    check(name + ": a string beside a number, cast", cur.fetchall(), [("2024-02-29", 8)])
+    cur.execute("SELECT * FROM dblink_query_as(NULL::int, 'c', 'SELECT unnest($1) + $2', %s::int[], %s::int)", ([1, 2, 3], 10))
+    check(name + ": an array", cur.fetchall(), [(11,), (12,), (13,)])
+    cur.execute("SELECT dblink_execute('c', 'INSERT INTO kept SELECT unnest($1)', %s::int[])", ([7, 8],))
+    check(name + ": a command with an array", cur.fetchone(), (2,))
+    check(name + ": SQLSTATE of a remote constraint", error_of(lambda: cur.execute("SELECT dblink_execute('c', 'SELECT $1 / $2', %s::int, %s::int)", (1, 0))), "22012")
+    conn.rollback()
+
+
 def with_psycopg2():
     conn = psycopg2.connect(LOCAL)
     cur = common("psycopg2", psycopg2, conn)
+    parameters("psycopg2", conn)
     psycopg2.extras.execute_values(cur, "SELECT dblink_exec('c', 'INSERT INTO kept VALUES (' || v || ')') FROM (VALUES %s) v(v)", [(3,), (4,)])
     check("psycopg2: execute_values", cur.fetchall(), [("INSERT 0 1",), ("INSERT 0 1",)])
     conn.rollback()
@@ -102,6 +120,11 @@ def with_psycopg2():
 def with_psycopg():
     conn = psycopg.connect(LOCAL)
     cur = common("psycopg", psycopg, conn)
+    parameters("psycopg", conn)
+    got = [conn.execute("SELECT * FROM dblink_query_as(NULL::int, 'c', 'SELECT $1 * 2', %s)", (i,), prepare=True).fetchone()[0] for i in range(12)]
+    check("psycopg: prepared, a number goes on", got, [i * 2 for i in range(12)])
+    check("psycopg: a number beside a string has to be cast", error_of(lambda: conn.execute("SELECT * FROM dblink_query('c', 'SELECT $1, $2', %s, %s) AS t(a int, b text)", (1, "x"))), "42P18")
+    conn.rollback()
 
     # a prepared statement, run often enough to get a generic plan
     got = [cur.execute("SELECT i FROM dblink('c', 'SELECT i FROM generate_series(1, 3) i') AS t(i int) WHERE i = %s", (i % 3 + 1,), prepare=True).fetchone()[0] for i in range(12)]

@@ -43,6 +43,14 @@ async function main() {
 	const e = await client.query("SELECT dblink_exec('c', 'SELECT nothing')").catch(e => e);
 	check('fields of an error', [e.code, e.message, e.where], ['42703', 'column "nothing" does not exist', 'while executing command on dblink connection named "c"']);
 
+	// parameters that go on to the remote: without a type, as this driver sends them
+	check('strings and null go on', await rows("SELECT * FROM dblink_query('c', 'SELECT $1, $2', $1, $2) AS t(a text, b text)", ["it's", null]), [["it's", null]]);
+	check('what fits a type there', await rows("SELECT * FROM dblink_query('c', 'SELECT $1::int + 1, $2::date + 1', $1, $2) AS t(a int, b text)", [41, '2024-02-28']), [[42, '2024-02-29']]);
+	check('typed by a cast', await rows("SELECT * FROM dblink_query('c', 'SELECT $1 + 1, $2 IS NULL', $1::int, $2::bool) AS t(a int, b bool)", [41, null]), [[42, true]]);
+	check('an array', await rows("SELECT * FROM dblink_query_as(NULL::int, 'c', 'SELECT unnest($1) + 1', $1::int[])", [[1, 2]]), [[2], [3]]);
+	check('a command', await rows("SELECT dblink_execute('c', 'SELECT generate_series(1, $1::int)', $1)", [5]), [['5']]);
+	check('one without a type beside one with', await errorOf(rows("SELECT * FROM dblink_query('c', 'SELECT $1, $2', $1, 2) AS t(a int, b int)", [1])), '42P18');
+
 	// a portal that is read in parts; one client does nothing else meanwhile
 	await client.query('BEGIN');
 	const cursor = client.query(new Cursor("SELECT i FROM dblink('c', 'SELECT i FROM generate_series(1, 1000) i') AS t(i int)"));

@@ -12,12 +12,13 @@ use Counterpart;
 
 my ($local, $remote) = make_pair();
 my $admin = session($local);
+no_error($admin, 'CREATE EXTENSION dblink2', 'dblink2');
 $ENV{NODE_PATH} = "$ENV{DBLINK_NPM}/node_modules";
 $ENV{REMOTE} = conninfo($remote);
 $ENV{PGHOST} = '127.0.0.1';
 $ENV{PGPORT} = $local->port;
 $ENV{PGDATABASE} = 'postgres';
 $ENV{PGUSER} = query_value($local, 'SELECT current_user');
-client_checks(16, 'node', 'counterparts/node_postgres.js');
+client_checks(22, 'node', 'counterparts/node_postgres.js');
 $admin->quit;
 done_testing();

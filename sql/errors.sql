@@ -74,7 +74,7 @@ SELECT * FROM dblink('SELECT fails(''only a message'', ''XY999'')') AS t(a int);
 \echo :SQLSTATE
 -- a notice with all that: fail_on_error = false
 SELECT * FROM dblink('conn', 'SELECT fails(''message'', ''22012'', ''detail'', ''hint'')', false) AS t(a int);
--- the fields as PL/pgSQL gets them; names of schema, table and so on are the other side's and stay there
+-- the fields as PL/pgSQL gets them, with the names of what the error is about
 CREATE TABLE item (id int PRIMARY KEY, n int CONSTRAINT positive CHECK (n > 0));
 SELECT * FROM fields($$SELECT dblink_exec('conn', 'INSERT INTO item VALUES (1, -1)')$$);
 -- should fail: characters that mean something to printf() do not here

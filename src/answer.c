@@ -28,6 +28,9 @@ note_error(DblinkAnswer *answer)
 		return;
 	caller_context = MemoryContextSwitchTo(answer->context);
 	dbl_err_fill(&answer->error, answer->query->conn);
+	if (answer->query->single)
+		dbl_err_hint_single(&answer->error);
+	dbl_diag_note(answer->query->conn, &answer->error);
 	MemoryContextSwitchTo(caller_context);
 }
 
@@ -86,5 +89,6 @@ dbl_answer_refuse(DblinkAnswer *answer, const char *message)
 	dbl_err_fill(&answer->error, answer->query->conn);
 	answer->error.sqlstate = ERRCODE_PROTOCOL_VIOLATION;
 	answer->error.primary = pstrdup(message);
+	dbl_diag_note(answer->query->conn, &answer->error);
 	MemoryContextSwitchTo(caller_context);
 }

@@ -57,8 +57,8 @@ dbl_arg_check_all(FunctionCallInfo fcinfo, int count)
  * Return the type of an argument: that of the expression which is passed, or if
  * there is no expression the declared one.
  */
-static Oid
-arg_type(FunctionCallInfo fcinfo, int n)
+Oid
+dbl_arg_type(FunctionCallInfo fcinfo, int n)
 {
 	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, n);
 	Oid		   *declared;
@@ -89,8 +89,8 @@ throw_mismatch(FunctionCallInfo fcinfo, int n, Oid wanted)
  * Check whether values of a type are represented as those of text are, and mean
  * text: varchar does, bytea does not.
  */
-static bool
-is_text(Oid type)
+bool
+dbl_arg_is_text(Oid type)
 {
 	return OidIsValid(type) && get_typlen(type) == -1 &&
 		TypeCategory(type) == TYPCATEGORY_STRING;
@@ -104,7 +104,7 @@ text *
 dbl_arg_text(FunctionCallInfo fcinfo, int n)
 {
 	dbl_arg_check(fcinfo, n);
-	if (!is_text(arg_type(fcinfo, n)))
+	if (!dbl_arg_is_text(dbl_arg_type(fcinfo, n)))
 		throw_mismatch(fcinfo, n, TEXTOID);
 	return PG_GETARG_TEXT_PP(n);
 }
@@ -116,7 +116,7 @@ int32
 dbl_arg_int4(FunctionCallInfo fcinfo, int n)
 {
 	dbl_arg_check(fcinfo, n);
-	if (!IsBinaryCoercible(arg_type(fcinfo, n), INT4OID))
+	if (!IsBinaryCoercible(dbl_arg_type(fcinfo, n), INT4OID))
 		throw_mismatch(fcinfo, n, INT4OID);
 	return PG_GETARG_INT32(n);
 }
@@ -128,7 +128,7 @@ Oid
 dbl_arg_oid(FunctionCallInfo fcinfo, int n)
 {
 	dbl_arg_check(fcinfo, n);
-	if (!IsBinaryCoercible(arg_type(fcinfo, n), OIDOID))
+	if (!IsBinaryCoercible(dbl_arg_type(fcinfo, n), OIDOID))
 		throw_mismatch(fcinfo, n, OIDOID);
 	return PG_GETARG_OID(n);
 }
@@ -142,12 +142,12 @@ dbl_arg_text_array(FunctionCallInfo fcinfo, int n)
 	ArrayType  *array;
 
 	dbl_arg_check(fcinfo, n);
-	if (!is_text(get_base_element_type(arg_type(fcinfo, n))))
+	if (!dbl_arg_is_text(get_base_element_type(dbl_arg_type(fcinfo, n))))
 		throw_mismatch(fcinfo, n, TEXTARRAYOID);
 
 	/* deconstruct_array() asserts the very type that it is told. */
 	array = PG_GETARG_ARRAYTYPE_P_COPY(n);
-	Assert(is_text(ARR_ELEMTYPE(array)));
+	Assert(dbl_arg_is_text(ARR_ELEMTYPE(array)));
 	ARR_ELEMTYPE(array) = TEXTOID;
 	return array;
 }
@@ -163,7 +163,7 @@ ArrayType *
 dbl_arg_vector(FunctionCallInfo fcinfo, int n)
 {
 	dbl_arg_check(fcinfo, n);
-	if (!OidIsValid(get_base_element_type(arg_type(fcinfo, n))))
+	if (!OidIsValid(get_base_element_type(dbl_arg_type(fcinfo, n))))
 		throw_mismatch(fcinfo, n, INT2VECTOROID);
 	return PG_GETARG_ARRAYTYPE_P(n);
 }
@@ -192,4 +192,19 @@ dbl_args_map(int nargs, bool last_is_flag, int nfixed, DblinkArgMap *map)
 	map->first = named ? 1 : 0;
 	map->flag = flagged ? nargs - 1 : -1;
 	return true;
+}
+
+/*
+ * The same for a call of one of the functions that a scan can take the place of.
+ */
+bool
+dbl_args_map_call(const DblinkScannable *entry, int nargs, bool last_is_flag,
+				  DblinkArgMap *map)
+{
+	if (!entry->takes_params)
+		return dbl_args_map(nargs, last_is_flag, entry->nfixed, map);
+	map->name = entry->nskipped;
+	map->first = map->name + 1;
+	map->flag = -1;
+	return nargs > map->first;
 }

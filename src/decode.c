@@ -56,6 +56,7 @@ struct DblinkDecoder
 {
 	TupleDesc	tupdesc;
 	DecoderColumn *columns;		/* natts of them */
+	const int  *order;			/* where they are in the result; NULL: there */
 	MemoryContext row_context;	/* of what the row's Datums point to */
 	DblinkStyles styles;
 	uint64		row;			/* number of the current row, from 1 */
@@ -183,23 +184,25 @@ column_begin(DecoderColumn *column, Form_pg_attribute att, bool binary)
  * Throw 42804 if the rows have others.
  */
 static void
-format_check(DblinkConn *conn, PGresult *res, TupleDesc tupdesc)
+format_check(DblinkConn *conn, PGresult *res, TupleDesc tupdesc, const int *order)
 {
 	int			i;
 
-	for (i = 0; i < PQnfields(res); i++)
+	for (i = 0; i < tupdesc->natts; i++)
 	{
-		int			format = PQfformat(res, i);
+		int			column = order != NULL ? order[i] : i;
+		int			format = column >= 0 ? PQfformat(res, column) : 0;
 
-		if (conn->exchange.binary && PQftype(res, i) != TupleDescAttr(tupdesc, i)->atttypid)
+		if (conn->exchange.binary &&
+			PQftype(res, column) != TupleDescAttr(tupdesc, i)->atttypid)
 			ereport(ERROR,
 					(errcode(ERRCODE_DATATYPE_MISMATCH),
 					 errmsg("type of remote column %d changed while the query was being prepared",
-							i + 1)));
+							column + 1)));
 		if (conn->exchange.binary)
 			continue;
 		if (format != 0 &&
-			(format != 1 || binary_form(PQftype(res, i)) != BINARY_TEXT))
+			(format != 1 || binary_form(PQftype(res, column)) != BINARY_TEXT))
 			ereport(ERROR,
 					(errcode(ERRCODE_PROTOCOL_VIOLATION),
 					 errmsg("remote server sent a column in binary format, but text was asked for")));
@@ -229,29 +232,44 @@ column_count_check(PGresult *res, TupleDesc tupdesc)
  * Begin to decode a result whose first part is "res".  Everything is allocated
  * in the current memory context; tupdesc has to live as long.
  *
- * Throws 42804 if the remote's columns are not as many as tupdesc's.
+ * Throws 42804 if the remote's columns are not as many as tupdesc's, and what
+ * dbl_rowtype_match() throws.
  */
 DblinkDecoder *
-dbl_dec_begin(DblinkConn *conn, PGresult *res, TupleDesc tupdesc)
+dbl_dec_begin(const DblinkQuery *query, PGresult *res, TupleDesc tupdesc)
 {
+	DblinkConn *conn = query->conn;
+	const int  *order = dbl_rowtype_match(query, res, tupdesc);
 	DblinkDecoder *decoder;
 	int			i;
 
-	column_count_check(res, tupdesc);
-	format_check(conn, res, tupdesc);
+	if (order == NULL)
+		column_count_check(res, tupdesc);
+	format_check(conn, res, tupdesc, order);
 
 	decoder = palloc0(sizeof(DblinkDecoder));
 	decoder->tupdesc = tupdesc;
+	decoder->order = order;
 	decoder->columns = palloc0(tupdesc->natts * sizeof(DecoderColumn));
 	decoder->row_context = AllocSetContextCreate(CurrentMemoryContext,
 												 "dblink row",
 												 ALLOCSET_DEFAULT_SIZES);
 	for (i = 0; i < tupdesc->natts; i++)
 		column_begin(&decoder->columns[i], TupleDescAttr(tupdesc, i),
-					 conn->exchange.binary && PQfformat(res, i) != 0);
+					 conn->exchange.binary &&
+					 PQfformat(res, order != NULL ? order[i] : i) != 0);
 
-	dbl_styles_note(&decoder->styles, conn, res, tupdesc);
+	dbl_styles_note(&decoder->styles, conn, res, tupdesc, order);
 	return decoder;
+}
+
+/*
+ * Where the columns are in the remote's rows; NULL: in the same order.
+ */
+const int *
+dbl_dec_order(DblinkDecoder *decoder)
+{
+	return decoder->order;
 }
 
 /*

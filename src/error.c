@@ -87,6 +87,29 @@ dbl_err_reason(DblinkConn *conn)
 }
 
 /*
+ * Return a field of the connection's current result; NULL if it has none.
+ */
+static const char *
+error_field(DblinkConn *conn, int code)
+{
+	return dbl_err_clean(PQresultErrorField(conn->exchange.res, code));
+}
+
+/*
+ * Return the position of an error in the remote query's text, counted from 1; 0 if it
+ * is not known.
+ */
+static int
+error_position(DblinkConn *conn)
+{
+	const char *field = PQresultErrorField(conn->exchange.res,
+										   PG_DIAG_STATEMENT_POSITION);
+	int			position = field != NULL ? atoi(field) : 0;
+
+	return Max(position, 0);
+}
+
+/*
  * Fill in the error of a connection: from its current result, or from the
  * connection itself if there is no result.
  */
@@ -106,16 +129,49 @@ dbl_err_fill(DblinkError *error, DblinkConn *conn)
 	error->primary = primary ? dbl_err_clean(primary) : dbl_err_message(conn);
 	if (error->primary[0] == '\0')
 		error->primary = "could not obtain message string for remote error";
-	error->detail = dbl_err_clean(PQresultErrorField(conn->exchange.res, PG_DIAG_MESSAGE_DETAIL));
-	error->hint = dbl_err_clean(PQresultErrorField(conn->exchange.res, PG_DIAG_MESSAGE_HINT));
-	error->context = dbl_err_clean(PQresultErrorField(conn->exchange.res, PG_DIAG_CONTEXT));
+	error->position = error_position(conn);
+	error->severity = error_field(conn, PG_DIAG_SEVERITY_NONLOCALIZED);
+	if (error->severity == NULL)
+		error->severity = "ERROR";
+	error->detail = error_field(conn, PG_DIAG_MESSAGE_DETAIL);
+	error->hint = error_field(conn, PG_DIAG_MESSAGE_HINT);
+	error->context = error_field(conn, PG_DIAG_CONTEXT);
+	error->schema = error_field(conn, PG_DIAG_SCHEMA_NAME);
+	error->table = error_field(conn, PG_DIAG_TABLE_NAME);
+	error->column = error_field(conn, PG_DIAG_COLUMN_NAME);
+	error->datatype = error_field(conn, PG_DIAG_DATATYPE_NAME);
+	error->constraint = error_field(conn, PG_DIAG_CONSTRAINT_NAME);
+	error->connname = conn->kind == DBLINK_NAMED ? pstrdup(conn->name) : NULL;
 	error->where = conn->kind == DBLINK_NAMED ?
 		psprintf("dblink connection named \"%s\"", conn->name) :
 		"unnamed dblink connection";
 }
 
 /*
- * Report a remote error, at the level of an ERROR, WARNING or NOTICE.
+ * Add a hint to the error that a text of several statements causes where only one is
+ * allowed.  We know it by its lack of a position, which every other syntax error has,
+ * because the remote's message may be in any language.
+ */
+void
+dbl_err_hint_single(DblinkError *error)
+{
+	if (error->sqlstate == ERRCODE_SYNTAX_ERROR && error->position == 0 &&
+		error->hint == NULL && error->context == NULL)
+		error->hint = "Only a query that is run without parameters can be more than one statement.";
+}
+
+/*
+ * Pass on one of the names that an error is about.
+ */
+static int
+report_name(int code, const char *name)
+{
+	return name != NULL ? err_generic_string(code, name) : 0;
+}
+
+/*
+ * Report a remote error, at the level of an ERROR, WARNING or NOTICE.  The position in
+ * the remote query is not passed on, because the server would show that text then.
  *
  * "action" is for the context, as in "while executing query".
  */
@@ -126,6 +182,7 @@ dbl_err_report(const DblinkError *error, int elevel, const char *action)
 
 	Assert(error->primary != NULL && error->where != NULL);
 
+	dbl_diag_note(NULL, error);
 	initStringInfo(&context);
 	if (error->context != NULL && error->context[0] != '\0')
 		appendStringInfo(&context, "%s\n", error->context);
@@ -136,6 +193,11 @@ dbl_err_report(const DblinkError *error, int elevel, const char *action)
 			 errmsg_internal("%s", error->primary),
 			 error->detail ? errdetail_internal("%s", error->detail) : 0,
 			 error->hint ? errhint("%s", error->hint) : 0,
+			 report_name(PG_DIAG_SCHEMA_NAME, error->schema),
+			 report_name(PG_DIAG_TABLE_NAME, error->table),
+			 report_name(PG_DIAG_COLUMN_NAME, error->column),
+			 report_name(PG_DIAG_DATATYPE_NAME, error->datatype),
+			 report_name(PG_DIAG_CONSTRAINT_NAME, error->constraint),
 			 errcontext("%s", context.data)));
 }
 
@@ -149,7 +211,23 @@ dbl_err_report_now(DblinkConn *conn, bool fail_on_error, const char *action)
 	DblinkError error;
 
 	dbl_err_fill(&error, conn);
+	dbl_diag_note(conn, &error);
 	dbl_err_report(&error, fail_on_error ? ERROR : NOTICE, action);
+}
+
+/*
+ * Throw the error of a connection, for a text that must be a single statement.
+ */
+void
+dbl_err_throw_single(DblinkConn *conn, const char *action)
+{
+	DblinkError error;
+
+	dbl_err_fill(&error, conn);
+	dbl_err_hint_single(&error);
+	dbl_diag_note(conn, &error);
+	dbl_err_report(&error, ERROR, action);
+	pg_unreachable();
 }
 
 /*
@@ -158,10 +236,18 @@ dbl_err_report_now(DblinkConn *conn, bool fail_on_error, const char *action)
 void
 dbl_err_not_connected(const char *detail)
 {
+	DblinkError error = {
+		.sqlstate = ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION,
+		.severity = "ERROR",
+		.primary = "could not establish connection",
+		.detail = pchomp(dbl_err_clean(detail))
+	};
+
+	dbl_diag_note(NULL, &error);
 	ereport(ERROR,
-			(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
+			(errcode(error.sqlstate),
 			 errmsg("could not establish connection"),
-			 errdetail_internal("%s", pchomp(dbl_err_clean(detail)))));
+			 errdetail_internal("%s", error.detail)));
 }
 
 /*

@@ -127,6 +127,7 @@ begin(DblinkConn *conn, DblinkPhase phase, bool in_xact)
 	Assert(ex->phase == DBLINK_IDLE && ex->reader == NULL && !ex->converting);
 	Assert(phase != DBLINK_IDLE);
 	dbl_ex_clear(conn);
+	dbl_diag_forget(conn);
 	ex->phase = phase;
 	ex->level = GetCurrentTransactionNestLevel();
 	ex->in_xact = in_xact;
@@ -240,20 +241,53 @@ pg_noreturn static void
 not_sent(DblinkConn *conn)
 {
 	const char *reason = dbl_err_message(conn);
+	DblinkError error;
 
+	dbl_err_fill(&error, conn);
+	error.sqlstate = ERRCODE_INTERNAL_ERROR;
+	error.primary = psprintf("could not send query: %s", reason);
+	dbl_diag_note(conn, &error);
+	dbl_diag_note(NULL, &error);
 	(void) PQisBusy(conn->pgconn);
 	ereport(ERROR,
 			(errcode(ERRCODE_INTERNAL_ERROR),
-			 errmsg_internal("could not send query: %s", reason)));
+			 errmsg_internal("%s", error.primary)));
 }
 
 /*
- * The same as dbl_ex_send(), but throws XX000 if libpq does not take it.
+ * The same as dbl_ex_send(), for a single statement with parameters, whose rows may
+ * be requested in binary.  It is parsed, described and run in one round trip.
+ */
+bool
+dbl_ex_send_params(DblinkConn *conn, const char *sql, const DblinkQueryParams *params,
+				   bool binary)
+{
+	static const DblinkQueryParams none = {0};
+	bool		in_xact = is_in_xact(conn);
+
+	if (params == NULL)
+		params = &none;
+	await_cancel(conn);
+	dbl_ex_clear(conn);
+	if (!PQsendQueryParams(conn->pgconn, sql, params->count, params->types,
+						   params->values, params->lengths, params->formats,
+						   binary ? 1 : 0))
+		return false;
+	begin(conn, DBLINK_RUNNING, in_xact);
+	conn->exchange.binary = binary;
+	send_out(conn);
+	return true;
+}
+
+/*
+ * Send SQL text: without parameters (NULL) as dbl_ex_send() does, else as
+ * dbl_ex_send_params().  Throws XX000 if libpq does not take it.
  */
 void
-dbl_ex_send_query(DblinkConn *conn, const char *sql)
+dbl_ex_send_query(DblinkConn *conn, const char *sql, const DblinkQueryParams *params)
 {
-	if (!dbl_ex_send(conn, sql))
+	if (!(params == NULL ? dbl_ex_send(conn, sql) :
+		  dbl_ex_send_params(conn, sql, params, false)))
 		not_sent(conn);
 }
 
@@ -262,27 +296,23 @@ dbl_ex_send_query(DblinkConn *conn, const char *sql)
  * Throws XX000 if libpq does not take it.
  */
 void
-dbl_ex_send_binary(DblinkConn *conn, const char *sql)
+dbl_ex_send_binary(DblinkConn *conn, const char *sql, const DblinkQueryParams *params)
 {
-	bool		in_xact = is_in_xact(conn);
-
-	if (!PQsendQueryParams(conn->pgconn, sql, 0, NULL, NULL, NULL, NULL, 1))
+	if (!dbl_ex_send_params(conn, sql, params, true))
 		not_sent(conn);
-	begin(conn, DBLINK_RUNNING, in_xact);
-	conn->exchange.binary = true;
-	send_out(conn);
 }
 
 /*
- * Ask what columns the rows of a statement have, without running it.  Returns false
- * if an asynchronous query is in progress.  Throws XX000 if libpq does not take it.
+ * Ask what columns the rows of a statement have, without running it; of its
+ * parameters (NULL: none), only the types are sent.  Returns false if an asynchronous
+ * query is in progress.  Throws XX000 if libpq does not take it.
  *
  * It is prepared and described in one exchange, and never run by its name, because
  * a pooler may send the next exchange to another session of the remote, where the
  * unnamed statement is another client's.
  */
 bool
-dbl_ex_ask(DblinkConn *conn, const char *sql)
+dbl_ex_ask(DblinkConn *conn, const char *sql, const DblinkQueryParams *params)
 {
 	bool		in_xact = is_in_xact(conn);
 
@@ -291,7 +321,8 @@ dbl_ex_ask(DblinkConn *conn, const char *sql)
 	if (!PQenterPipelineMode(conn->pgconn))
 		return false;
 	begin(conn, DBLINK_RUNNING, in_xact);
-	if (!PQsendPrepare(conn->pgconn, "", sql, 0, NULL) ||
+	if (!PQsendPrepare(conn->pgconn, "", sql, params ? params->count : 0,
+					   params ? params->types : NULL) ||
 		!PQsendDescribePrepared(conn->pgconn, "") ||
 		!PQpipelineSync(conn->pgconn))
 		not_sent(conn);
@@ -517,6 +548,16 @@ dbl_ex_run(DblinkConn *conn, const char *sql)
 {
 	if (!dbl_ex_send(conn, sql))
 		return NULL;
+	return read_to_end(conn);
+}
+
+/*
+ * The same for a statement with parameters; for NULL, as dbl_ex_run().
+ */
+PGresult *
+dbl_ex_run_params(DblinkConn *conn, const char *sql, const DblinkQueryParams *params)
+{
+	dbl_ex_send_query(conn, sql, params);
 	return read_to_end(conn);
 }
 

@@ -4,7 +4,8 @@
  *	  The streaming scan in the planner.
  *
  * The planner is given a custom scan in place of the function scan of dblink(),
- * dblink_fetch() and dblink_get_result(), at the same cost.  (The planner
+ * dblink_fetch() and dblink_get_result(), and of dblink_query() and
+ * dblink_query_as(), at the same cost.  (The planner
  * may put a Material node on it where a nested loop reads it again: it knows that
  * a function scan keeps its rows, but not what a custom scan does.)
  *
@@ -22,6 +23,7 @@
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "funcapi.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
@@ -31,6 +33,7 @@
 #include "parser/parsetree.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
 static set_rel_pathlist_hook_type previous_hook = NULL;
@@ -96,7 +99,8 @@ find_scannable(Oid funcid)
 		object_aclcheck(ProcedureRelationId, funcid, GetUserId(), ACL_EXECUTE) != ACLCHECK_OK)
 		return NULL;
 	fmgr_info(funcid, &finfo);
-	if (!finfo.fn_strict || !finfo.fn_retset || finfo.fn_addr != entry->address)
+	if (finfo.fn_strict == entry->takes_params || !finfo.fn_retset ||
+		finfo.fn_addr != entry->address)
 		return NULL;
 	return entry;
 }
@@ -122,13 +126,13 @@ are_arguments_streamable(const DblinkScannable *entry, List *args)
 	int			i;
 
 	if (args == NIL ||
-		!dbl_args_map(list_length(args), exprType(llast(args)) == BOOLOID,
-					  entry->nfixed, &map))
+		!dbl_args_map_call(entry, list_length(args), exprType(llast(args)) == BOOLOID,
+						   &map))
 		return false;
 	if (map.flag >= 0 &&
 		(exprType(llast(args)) != BOOLOID || !is_true(llast(args))))
 		return false;
-	if (map.name >= 0 ? exprType(linitial(args)) != TEXTOID : entry->needs_name)
+	if (map.name >= 0 ? exprType(list_nth(args, map.name)) != TEXTOID : entry->needs_name)
 		return false;
 	for (i = 0; i < entry->nfixed; i++)
 	{
@@ -156,9 +160,88 @@ is_whole_row_used(RelOptInfo *rel, Index rti)
 	return bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, attrs);
 }
 
+/* The context of is_column_stale(). */
+typedef struct StaleContext
+{
+	Index		rti;			/* the function's relation */
+	TupleDesc	tupdesc;		/* its row type, as it is now */
+} StaleContext;
+
+/*
+ * Walker: find a column of the relation that its row type does not have any more, or
+ * not of that type.
+ */
+static bool
+is_column_stale(Node *node, void *context)
+{
+	StaleContext *stale = context;
+	Var		   *var = (Var *) node;
+	Form_pg_attribute att;
+
+	if (node == NULL)
+		return false;
+	if (!IsA(node, Var))
+		return expression_tree_walker(node, is_column_stale, context);
+	if (var->varno != stale->rti || var->varlevelsup != 0 || var->varattno <= 0)
+		return false;
+	if (var->varattno > stale->tupdesc->natts)
+		return true;
+	att = TupleDescAttr(stale->tupdesc, var->varattno - 1);
+	return att->attisdropped || att->atttypid != var->vartype;
+}
+
+/*
+ * Check whether all columns of the relation that are used are in its row type as it
+ * is now.  If the type was changed after the statement was parsed, the function scan
+ * stays, because the executor has an error for that.
+ */
+static bool
+are_columns_current(RelOptInfo *rel, Index rti, TupleDesc tupdesc)
+{
+	StaleContext stale = {.rti = rti, .tupdesc = tupdesc};
+	List	   *clauses = list_concat_copy(rel->baserestrictinfo, rel->joininfo);
+	ListCell   *cell;
+
+	if (is_column_stale((Node *) rel->reltarget->exprs, &stale))
+		return false;
+	foreach(cell, clauses)
+	{
+		if (is_column_stale((Node *) lfirst_node(RestrictInfo, cell)->clause, &stale))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Check whether rows of the function's type may be streamed: that of a column
+ * definition list, or for dblink_query_as() a row type with a name, or a scalar.  A
+ * domain over a row type is checked on whole rows, which a scan does not have.
+ */
+static bool
+is_row_type_streamable(RelOptInfo *rel, Index rti, RangeTblFunction *rtfunc,
+					   const DblinkScannable *entry)
+{
+	FuncExpr   *expr = (FuncExpr *) rtfunc->funcexpr;
+	TupleDesc	tupdesc;
+
+	if (entry->function != DBLINK_SCAN_QUERY_AS)
+		return rtfunc->funccoltypes != NIL && expr->funcresulttype == RECORDOID;
+	if (rtfunc->funccoltypes != NIL || expr->funcresulttype == RECORDOID)
+		return false;
+	switch (get_expr_result_type((Node *) expr, NULL, &tupdesc))
+	{
+		case TYPEFUNC_SCALAR:
+			return true;
+		case TYPEFUNC_COMPOSITE:
+			return are_columns_current(rel, rti, tupdesc);
+		default:
+			return false;
+	}
+}
+
 /*
  * Check whether this relation can be streamed, as far as the planner can know: it is
- * one of our functions, alone, with a column definition list, and with arguments that
+ * one of our functions, alone, with a row type that is known, and with arguments that
  * are known before the scan starts.
  */
 static bool
@@ -176,12 +259,12 @@ is_streamable(RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 
 	rtfunc = linitial_node(RangeTblFunction, rte->functions);
 	expr = (FuncExpr *) rtfunc->funcexpr;
-	if (!IsA(expr, FuncExpr) || rtfunc->funccoltypes == NIL ||
-		expr->funcresulttype != RECORDOID)
+	if (!IsA(expr, FuncExpr))
 		return false;
 
 	entry = find_scannable(expr->funcid);
 	return entry != NULL &&
+		is_row_type_streamable(rel, rti, rtfunc, entry) &&
 		are_arguments_streamable(entry, expr->args) &&
 		!contain_var_clause((Node *) expr->args) &&
 		!contain_subplans((Node *) expr->args) &&
@@ -189,14 +272,51 @@ is_streamable(RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 }
 
 /*
- * The columns of the scan, which are those of the column definition list.
+ * The columns of a scan of rows that have a type by themselves: those of the row type
+ * that are not dropped, or one of the scalar.
  */
 static List *
-scan_tlist(Index rti, RangeTblEntry *rte, RangeTblFunction *rtfunc)
+row_type_tlist(Index rti, FuncExpr *expr)
+{
+	List	   *tlist = NIL;
+	TupleDesc	tupdesc;
+	int			i;
+
+	if (get_expr_result_type((Node *) expr, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
+	{
+		Var		   *var = makeVar(rti, 1, expr->funcresulttype, exprTypmod((Node *) expr),
+								  exprCollation((Node *) expr), 0);
+
+		return list_make1(makeTargetEntry((Expr *) var, 1, pstrdup("value"), false));
+	}
+	for (i = 0; i < tupdesc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(tupdesc, i);
+		Var		   *var;
+
+		if (att->attisdropped)
+			continue;
+		var = makeVar(rti, att->attnum, att->atttypid, att->atttypmod,
+					  att->attcollation, 0);
+		tlist = lappend(tlist, makeTargetEntry((Expr *) var, list_length(tlist) + 1,
+											   pstrdup(NameStr(att->attname)), false));
+	}
+	return tlist;
+}
+
+/*
+ * The columns of the scan, which are those of the column definition list if there is
+ * one.
+ */
+static List *
+scan_tlist(Index rti, RangeTblFunction *rtfunc)
 {
 	List	   *tlist = NIL;
 	int			natts = list_length(rtfunc->funccoltypes);
 	int			i;
+
+	if (natts == 0)
+		return row_type_tlist(rti, (FuncExpr *) rtfunc->funcexpr);
 
 	for (i = 0; i < natts; i++)
 	{
@@ -223,8 +343,14 @@ plan_scan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist,
 {
 	RangeTblEntry *rte = planner_rt_fetch(rel->relid, root);
 	RangeTblFunction *rtfunc = linitial_node(RangeTblFunction, rte->functions);
-	const DblinkScannable *entry = find_by_name(((FuncExpr *) rtfunc->funcexpr)->funcid);
+	FuncExpr   *expr = (FuncExpr *) rtfunc->funcexpr;
+	const DblinkScannable *entry = find_by_name(expr->funcid);
+	Oid			relid = get_typ_typrelid(expr->funcresulttype);
 	CustomScan *cscan = makeNode(CustomScan);
+
+	/* When the row type changes, a plan that is kept has to be made anew. */
+	if (OidIsValid(relid))
+		root->glob->relationOids = lappend_oid(root->glob->relationOids, relid);
 
 	cscan->scan.plan.targetlist = tlist;
 	cscan->scan.plan.qual = extract_actual_clauses(clauses, false);
@@ -233,7 +359,7 @@ plan_scan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist,
 	cscan->custom_exprs = list_make1(rtfunc->funcexpr);
 	cscan->custom_private = list_make2(makeInteger(entry->function),
 									   makeString(pstrdup(rte->eref->aliasname)));
-	cscan->custom_scan_tlist = scan_tlist(rel->relid, rte, rtfunc);
+	cscan->custom_scan_tlist = scan_tlist(rel->relid, rtfunc);
 	cscan->methods = &dbl_scan_methods;
 	return &cscan->scan.plan;
 }

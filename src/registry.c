@@ -163,6 +163,7 @@ dbl_reg_close(DblinkConn *conn)
 		explicit_bzero(conn->place.conninfo, strlen(conn->place.conninfo));
 		pfree(conn->place.conninfo);
 	}
+	dbl_diag_forget(conn);
 	dbl_cancel_close(conn);
 	dbl_ex_clear(conn);
 	dbl_remote_disconnect(conn);

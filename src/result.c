@@ -19,6 +19,7 @@
 
 #include "dblink.h"
 
+#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "parser/parse_coerce.h"
@@ -32,6 +33,7 @@ typedef struct Sink
 	TupleDesc	expected;		/* the row type that the caller expects; NULL
 								 * until it is asked for */
 	TupleDesc	tag;			/* of a command's tag; likewise */
+	char		last_tag[64];	/* of the last command; libpq's are no longer */
 	MemoryContext context;		/* of the tuplestore and the row types */
 	MemoryContext result_context;	/* of the current result */
 	bool		random_access;	/* can the tuplestore be read backward? */
@@ -42,6 +44,7 @@ typedef struct Sink
 	DblinkValue *row;			/* the current row, as it arrived */
 	Datum	   *values;			/* and converted */
 	bool	   *nulls;
+	void	   *domain_info;	/* what domain_check() has looked up */
 } Sink;
 
 /*
@@ -69,18 +72,21 @@ dbl_res_begin(FunctionCallInfo fcinfo)
 
 /*
  * Check whether the columns that a statement returns have exactly the types of a row
- * type.
+ * type.  Throws what dbl_rowtype_match() throws.
  */
 static bool
-are_types_equal(PGresult *description, TupleDesc tupdesc)
+are_types_equal(const DblinkQuery *query, PGresult *description, TupleDesc tupdesc)
 {
+	const int  *order = dbl_rowtype_match(query, description, tupdesc);
 	int			i;
 
 	if (PQnfields(description) != tupdesc->natts)
 		return false;
 	for (i = 0; i < tupdesc->natts; i++)
 	{
-		if (PQftype(description, i) != TupleDescAttr(tupdesc, i)->atttypid)
+		int			column = order != NULL ? order[i] : i;
+
+		if (PQftype(description, column) != TupleDescAttr(tupdesc, i)->atttypid)
 			return false;
 	}
 	return true;
@@ -103,7 +109,7 @@ dbl_res_ask(const DblinkQuery *query, const char *sql, TupleDesc tupdesc)
 		dbl_dec_is_binary_safe(tupdesc, query->conn->pgconn) &&
 		(dbl_sql_traits(sql) & DBLINK_SQL_READS) != 0 &&
 		PQtransactionStatus(query->conn->pgconn) != PQTRANS_ACTIVE &&
-		dbl_ex_ask(query->conn, sql);
+		dbl_ex_ask(query->conn, sql, query->params);
 }
 
 /*
@@ -130,9 +136,10 @@ dbl_res_send_described(const DblinkQuery *query, const char *sql, TupleDesc tupd
 	PGresult   *description = dbl_ex_description(conn);
 
 	if (PQresultStatus(description) == PGRES_COMMAND_OK &&
-		PQnparams(description) == 0 && are_types_equal(description, tupdesc))
+		PQnparams(description) == (query->params ? query->params->count : 0) &&
+		are_types_equal(query, description, tupdesc))
 	{
-		dbl_ex_send_binary(conn, sql);
+		dbl_ex_send_binary(conn, sql, query->params);
 		return true;
 	}
 	conn->simple_only = is_protocol_refused(description);
@@ -141,7 +148,7 @@ dbl_res_send_described(const DblinkQuery *query, const char *sql, TupleDesc tupd
 		dbl_err_report_now(conn, query->fail_on_error, query->action);
 		return false;
 	}
-	dbl_ex_send_query(conn, sql);
+	dbl_ex_send_query(conn, sql, query->params);
 	return true;
 }
 
@@ -154,7 +161,7 @@ dbl_res_send(const DblinkQuery *query, const char *sql, TupleDesc tupdesc)
 {
 	if (dbl_res_ask(query, sql, tupdesc))
 		return dbl_res_send_described(query, sql, tupdesc);
-	dbl_ex_send_query(query->conn, sql);
+	dbl_ex_send_query(query->conn, sql, query->params);
 	return true;
 }
 
@@ -254,12 +261,25 @@ sink_begin_rows(Sink *sink, PGresult *res)
 	if (sink->expected == NULL)
 		find_expected(sink);
 	sink->tupdesc = sink->expected;
-	sink->decoder = dbl_dec_begin(sink->query->conn, res, sink->tupdesc);
+	sink->decoder = dbl_dec_begin(sink->query, res, sink->tupdesc);
 	dbl_styles_enter(dbl_dec_styles(sink->decoder), &sink->saved);
 	sink->row = palloc(sizeof(DblinkValue) * sink->tupdesc->natts);
 	sink->values = palloc0(sizeof(Datum) * sink->tupdesc->natts);
 	sink->nulls = palloc0(sizeof(bool) * sink->tupdesc->natts);
 	sink_clear(sink);
+}
+
+/*
+ * Check the current row against the domain that it is of.
+ */
+static void
+sink_check_domain(Sink *sink)
+{
+	HeapTuple	tuple = heap_form_tuple(sink->tupdesc, sink->values, sink->nulls);
+
+	domain_check(HeapTupleGetDatum(tuple), false, sink->query->domain,
+				 &sink->domain_info, sink->context);
+	heap_freetuple(tuple);
 }
 
 /*
@@ -277,9 +297,12 @@ sink_rows(Sink *sink, PGresult *res)
 	for (row = 0; row < nrows; row++)
 	{
 		dbl_ex_serve_interrupts();
-		dbl_row_values(res, row, sink->row, sink->tupdesc->natts);
+		dbl_row_values(res, row, sink->row, sink->tupdesc->natts,
+					   dbl_dec_order(sink->decoder));
 		dbl_dec_row(sink->decoder, sink->query->conn, sink->row,
 					sink->values, sink->nulls);
+		if (OidIsValid(sink->query->domain))
+			sink_check_domain(sink);
 		tuplestore_putvalues(sink->store, sink->tupdesc,
 							 sink->values, sink->nulls);
 	}
@@ -318,7 +341,8 @@ sink_command(Sink *sink, PGresult *res)
 		MemoryContextSwitchTo(caller_context);
 	}
 	sink->tupdesc = sink->tag;
-	tag = CStringGetTextDatum(dbl_err_clean(PQcmdStatus(res)));
+	strlcpy(sink->last_tag, dbl_err_clean(PQcmdStatus(res)), sizeof(sink->last_tag));
+	tag = CStringGetTextDatum(sink->last_tag);
 	tuplestore_putvalues(sink->store, sink->tupdesc, &tag, &isnull);
 }
 
@@ -374,7 +398,12 @@ sink_answer(Sink *sink)
 	MemoryContextSwitchTo(caller_context);
 	MemoryContextDelete(sink->result_context);
 	if (answer.error.primary == NULL)
+	{
+		if (sink->tag != NULL && sink->tupdesc == sink->tag &&
+			sink->query->match != DBLINK_MATCH_POSITION)
+			dbl_rowtype_refuse_command(sink->last_tag);
 		return true;
+	}
 
 	dbl_err_report(&answer.error, sink->query->fail_on_error ? ERROR : NOTICE,
 				   sink->query->action);
@@ -405,6 +434,29 @@ dbl_res_materialize(FunctionCallInfo fcinfo, const DblinkQuery *query)
 		return;
 	rsinfo->setResult = sink.store;
 	rsinfo->setDesc = sink.tupdesc;
+}
+
+/*
+ * The same for a function that returns rows of a type: tupdesc, or if that is of a
+ * scalar, values.  Throws 42804, too, if the last statement was a command.
+ */
+void
+dbl_res_materialize_as(FunctionCallInfo fcinfo, const DblinkQuery *query,
+					   TupleDesc tupdesc)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Sink		sink = {
+		.query = query,
+		.context = rsinfo->econtext->ecxt_per_query_memory,
+		.random_access = (rsinfo->allowedModes & SFRM_Materialize_Random) != 0
+	};
+	MemoryContext caller_context = MemoryContextSwitchTo(sink.context);
+
+	sink.expected = BlessTupleDesc(CreateTupleDescCopy(tupdesc));
+	MemoryContextSwitchTo(caller_context);
+	(void) sink_answer(&sink);
+	rsinfo->setResult = sink.store;
+	rsinfo->setDesc = sink.expected;
 }
 
 /*

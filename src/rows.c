@@ -27,13 +27,41 @@
 #include "utils/memutils.h"
 
 /*
- * The values of a row of a result, as they are in it.
+ * The values of a row of a result, in the order in which a row type has the columns;
+ * a null for one that was dropped.
  */
-void
-dbl_row_values(const PGresult *res, int row, DblinkValue *values, int natts)
+static void
+ordered_values(const PGresult *res, int row, DblinkValue *values, int natts,
+			   const int *order)
 {
 	int			i;
 
+	for (i = 0; i < natts; i++)
+	{
+		values[i].len = 0;
+		values[i].text = NULL;
+		if (order[i] < 0 || PQgetisnull(res, row, order[i]))
+			continue;
+		values[i].len = PQgetlength(res, row, order[i]);
+		values[i].text = PQgetvalue(res, row, order[i]);
+	}
+}
+
+/*
+ * The values of a row of a result, as they are in it; but in another order if one is
+ * given.
+ */
+void
+dbl_row_values(const PGresult *res, int row, DblinkValue *values, int natts,
+			   const int *order)
+{
+	int			i;
+
+	if (order != NULL)
+	{
+		ordered_values(res, row, values, natts, order);
+		return;
+	}
 	for (i = 0; i < natts; i++)
 	{
 		values[i].len = PQgetlength(res, row, i);
@@ -94,7 +122,7 @@ dbl_batch_clear(DblinkBatch *batch)
  * Add a copy of a row.  Returns false, and changes nothing, if there is no room.
  */
 bool
-dbl_batch_add(DblinkBatch *batch, const PGresult *res, int row)
+dbl_batch_add(DblinkBatch *batch, const PGresult *res, int row, const int *order)
 {
 	DblinkValue *values = &batch->values[batch->nrows * batch->natts];
 	int			used = batch->used;
@@ -102,7 +130,7 @@ dbl_batch_add(DblinkBatch *batch, const PGresult *res, int row)
 
 	if (dbl_batch_is_full(batch))
 		return false;
-	dbl_row_values(res, row, values, batch->natts);
+	dbl_row_values(res, row, values, batch->natts, order);
 	for (i = 0; i < batch->natts; i++)
 	{
 		int			size = values[i].len + 1;

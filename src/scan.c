@@ -27,6 +27,7 @@
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "foreign/foreign.h"
+#include "funcapi.h"
 #include "nodes/nodeFuncs.h"
 #include "pgstat.h"
 #include "utils/acl.h"
@@ -129,6 +130,40 @@ use_stored_slots(CustomScanState *node, EState *estate)
 }
 
 /*
+ * Throw 42804 if a row type has changed between planning and execution.  A plan that
+ * is kept is made anew when it changes; so it was at this very moment.
+ */
+static void
+row_type_check(FuncExpr *call, List *scan_tlist)
+{
+	ListCell   *cell = list_head(scan_tlist);
+	bool		same = true;
+	TupleDesc	tupdesc;
+	int			i;
+
+	if (get_expr_result_type((Node *) call, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
+		return;
+	for (i = 0; i < tupdesc->natts && same; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(tupdesc, i);
+		TargetEntry *planned = cell != NULL ? lfirst(cell) : NULL;
+
+		if (att->attisdropped)
+			continue;
+		same = planned != NULL && att->attnum == ((Var *) planned->expr)->varattno &&
+			att->atttypid == ((Var *) planned->expr)->vartype &&
+			strcmp(NameStr(att->attname), planned->resname) == 0;
+		if (same)
+			cell = lnext(scan_tlist, cell);
+	}
+	if (!same || cell != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("row type %s has changed since the statement was planned",
+						format_type_be(call->funcresulttype))));
+}
+
+/*
  * Prepare a scan.  Throws 42501 if the user may not execute the function: the
  * executor checks that here, for a function scan.
  */
@@ -147,9 +182,10 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 
 	state->call = call;
 	state->entry = find_entry(intVal(linitial(cscan->custom_private)));
-	(void) dbl_args_map(list_length(call->args),
-						exprType(llast(call->args)) == BOOLOID,
-						state->entry->nfixed, &state->map);
+	(void) dbl_args_map_call(state->entry, list_length(call->args),
+							 exprType(llast(call->args)) == BOOLOID, &state->map);
+	if (state->entry->function == DBLINK_SCAN_QUERY_AS)
+		row_type_check(call, cscan->custom_scan_tlist);
 	state->args = ExecInitExprList(call->args, &node->ss.ps);
 	collect_params((Node *) call, &state->params);
 	state->keep = dbl_shape_is_read_again(node->ss.ps.plan, estate, eflags);
@@ -165,25 +201,50 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 
 /*
  * Evaluate the function's arguments, once, in the current memory context.  Returns
- * NULL if one of them is null: a strict function is not called then.
+ * NULL if one of them is null, and the function is strict: it is not called then.
  */
-static Datum *
+static NullableDatum *
 evaluate_arguments(DblinkScanState *state)
 {
-	Datum	   *values = palloc(sizeof(Datum) * list_length(state->args));
+	NullableDatum *values = palloc(sizeof(NullableDatum) * list_length(state->args));
 	bool		any_null = false;
 	ListCell   *cell;
 
 	foreach(cell, state->args)
 	{
-		bool		isnull;
+		NullableDatum *value = &values[foreach_current_index(cell)];
 
-		values[foreach_current_index(cell)] =
-			ExecEvalExpr(lfirst_node(ExprState, cell),
-						 state->css.ss.ps.ps_ExprContext, &isnull);
-		any_null |= isnull;
+		value->value = ExecEvalExpr(lfirst_node(ExprState, cell),
+									state->css.ss.ps.ps_ExprContext, &value->isnull);
+		any_null |= value->isnull;
 	}
-	return any_null ? NULL : values;
+	return any_null && !state->entry->takes_params ? NULL : values;
+}
+
+/*
+ * Read the arguments of a function that takes parameters: what to send.
+ */
+static const char *
+read_call(DblinkScanState *state, const NullableDatum *values, DblinkQuery *query,
+		  const char **source)
+{
+	List	   *exprs = state->call->args;
+	int			skipped = state->map.name;
+	int			nargs = list_length(exprs) - skipped;
+	Oid		   *types = palloc(sizeof(Oid) * nargs);
+	DblinkCall	call;
+	int			i;
+
+	for (i = 0; i < nargs; i++)
+		types[i] = exprType(list_nth(exprs, skipped + i));
+	dbl_params_read(&call, &values[skipped], types, nargs, state->call->funcvariadic);
+	query->params = call.params;
+	query->single = call.params != NULL;
+	if (state->entry->function == DBLINK_SCAN_QUERY_AS)
+		query->match = type_is_rowtype(state->call->funcresulttype) ?
+			DBLINK_MATCH_NAME : DBLINK_MATCH_SCALAR;
+	*source = call.source;
+	return call.sql;
 }
 
 /*
@@ -191,22 +252,27 @@ evaluate_arguments(DblinkScanState *state)
  * before, and in *source which connection for.
  */
 static const char *
-read_arguments(DblinkScanState *state, Datum *values, DblinkQuery *query,
+read_arguments(DblinkScanState *state, const NullableDatum *values, DblinkQuery *query,
 			   const char **source)
 {
-	Datum	   *fixed = &values[state->map.first];
+	const NullableDatum *fixed = &values[state->map.first];
 
-	*source = state->map.name >= 0 ? TextDatumGetCString(values[state->map.name]) : NULL;
 	query->action = "while executing query";
+	if (state->entry->takes_params)
+		return read_call(state, values, query, source);
+	*source = state->map.name >= 0 ?
+		TextDatumGetCString(values[state->map.name].value) : NULL;
 	switch (state->entry->function)
 	{
 		case DBLINK_SCAN_RECORD:
-			return TextDatumGetCString(fixed[0]);
+			return TextDatumGetCString(fixed[0].value);
 		case DBLINK_SCAN_FETCH:
-			query->cursor = TextDatumGetCString(fixed[0]);
+			query->cursor = TextDatumGetCString(fixed[0].value);
 			query->action = psprintf("while fetching from cursor \"%s\"", query->cursor);
-			return psprintf("FETCH %d FROM %s", DatumGetInt32(fixed[1]), query->cursor);
+			return psprintf("FETCH %d FROM %s", DatumGetInt32(fixed[1].value), query->cursor);
 		case DBLINK_SCAN_GET_RESULT:
+		case DBLINK_SCAN_QUERY:
+		case DBLINK_SCAN_QUERY_AS:
 		case DBLINK_SCAN_NONE:
 			break;
 	}
@@ -262,9 +328,11 @@ send_sql(DblinkScanState *state, const DblinkQuery *query, const char *sql)
 	switch (state->entry->function)
 	{
 		case DBLINK_SCAN_RECORD:
+		case DBLINK_SCAN_QUERY:
+		case DBLINK_SCAN_QUERY_AS:
 			if (!dbl_res_ask(query, sql, row_type(state)))
 			{
-				dbl_ex_send_query(query->conn, sql);
+				dbl_ex_send_query(query->conn, sql, query->params);
 				break;
 			}
 			dbl_stream_await(query->conn);
@@ -290,7 +358,7 @@ send_sql(DblinkScanState *state, const DblinkQuery *query, const char *sql)
  * unless there are other streams: anything but a read makes them yield first.
  */
 static DblinkSqlTraits
-begin_query(DblinkScanState *state, Datum *values, DblinkQuery *query)
+begin_query(DblinkScanState *state, const NullableDatum *values, DblinkQuery *query)
 {
 	bool		alone = !dbl_stream_is_any_open();
 	const char *source;
@@ -305,7 +373,10 @@ begin_query(DblinkScanState *state, Datum *values, DblinkQuery *query)
 	query->conn = state->entry->needs_name || state->entry->function == DBLINK_SCAN_FETCH ?
 		dbl_session_get(source) : dbl_session_get_or_open(source);
 	if (sql == NULL)
+	{
 		traits = query->conn->async.sql;
+		query->single = query->conn->async.single;
+	}
 	if (traits == 0 || !is_conn_streamable(query->conn))
 		streams = false;
 	if (!streams)
@@ -338,7 +409,7 @@ start_scan(DblinkScanState *state)
 {
 	MemoryContext caller_context = MemoryContextSwitchTo(state->call_context);
 	DblinkQuery query = {.fail_on_error = true};
-	Datum	   *values = evaluate_arguments(state);
+	NullableDatum *values = evaluate_arguments(state);
 	DblinkSqlTraits traits;
 
 	state->started = true;
@@ -610,6 +681,30 @@ explain_function(DblinkScanState *state, ExplainState *es)
 }
 
 /*
+ * EXPLAIN: the parameters, as expressions.
+ */
+static void
+explain_parameters(DblinkScanState *state, List *ancestors, ExplainState *es)
+{
+	List	   *context = set_deparse_context_plan(es->deparse_cxt,
+												   state->css.ss.ps.plan, ancestors);
+	List	   *args = state->call->args;
+	StringInfoData buf;
+	int			i;
+
+	if (state->map.first + 1 >= list_length(args))
+		return;
+	initStringInfo(&buf);
+	for (i = state->map.first + 1; i < list_length(args); i++)
+		appendStringInfo(&buf, "%s%s%s", buf.len > 0 ? ", " : "",
+						 state->call->funcvariadic ? "VARIADIC " : "",
+						 deparse_expression(list_nth(args, i), context,
+											es->verbose || list_length(es->rtable) > 1,
+											false));
+	ExplainPropertyText("Parameters", buf.data, es);
+}
+
+/*
  * EXPLAIN: what is scanned; after running, where the rows came from.
  */
 static void
@@ -619,8 +714,10 @@ explain_scan(CustomScanState *node, List *ancestors, ExplainState *es)
 
 	explain_function(state, es);
 	explain_connection(state, es);
-	if (state->entry->function == DBLINK_SCAN_RECORD)
+	if (state->entry->function == DBLINK_SCAN_RECORD || state->entry->takes_params)
 		explain_argument(state, "Remote SQL", state->map.first, ancestors, es);
+	if (state->entry->takes_params)
+		explain_parameters(state, ancestors, es);
 	if (state->entry->function == DBLINK_SCAN_FETCH)
 	{
 		explain_argument(state, "Remote Cursor", state->map.first, ancestors, es);

@@ -180,7 +180,7 @@ take_part(DblinkStream *stream)
 	{
 		MemoryContext caller_context = MemoryContextSwitchTo(stream->context);
 
-		stream->decoder = dbl_dec_begin(conn, res, stream->tupdesc);
+		stream->decoder = dbl_dec_begin(&stream->query, res, stream->tupdesc);
 		stream->values = palloc(sizeof(DblinkValue) * stream->tupdesc->natts);
 		MemoryContextSwitchTo(caller_context);
 	}
@@ -255,7 +255,7 @@ gather(DblinkStream *stream)
 		stream->batch = dbl_batch_make(stream->tupdesc->natts);
 		MemoryContextSwitchTo(caller_context);
 	}
-	while (dbl_batch_add(stream->batch, stream->res, 0))
+	while (dbl_batch_add(stream->batch, stream->res, 0, dbl_dec_order(stream->decoder)))
 	{
 		stream->row = stream->nrows;
 		if (dbl_batch_is_full(stream->batch) ||
@@ -278,7 +278,7 @@ received_row(DblinkStream *stream)
 	if (row != NULL || stream->row == stream->nrows)
 		return row;
 	dbl_row_values(stream->res, stream->row++, stream->values,
-				   stream->tupdesc->natts);
+				   stream->tupdesc->natts, dbl_dec_order(stream->decoder));
 	return stream->values;
 }
 
@@ -705,6 +705,7 @@ cancel(DblinkStream *stream)
 	dbl_cancel_close(conn);
 	drain(stream);
 	stream->answer.error.primary = NULL;
+	dbl_diag_forget(conn);
 }
 
 /*

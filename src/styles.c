@@ -96,7 +96,7 @@ styles_of_column(Oid type, Oid remote_type, bool remote_is_iso)
  * Returns on which styles the conversion of a result can depend.
  */
 static int
-styles_of_result(PGconn *pgconn, PGresult *res, TupleDesc tupdesc)
+styles_of_result(PGconn *pgconn, PGresult *res, TupleDesc tupdesc, const int *order)
 {
 	const char *date_style = PQparameterStatus(pgconn, remote_names[0]);
 	bool		is_iso;
@@ -106,22 +106,28 @@ styles_of_result(PGconn *pgconn, PGresult *res, TupleDesc tupdesc)
 	is_iso = date_style != NULL &&
 		(strcmp(date_style, "ISO") == 0 || strncmp(date_style, "ISO,", 4) == 0);
 	for (i = 0; i < tupdesc->natts; i++)
-		styles |= styles_of_column(TupleDescAttr(tupdesc, i)->atttypid,
-								   PQftype(res, i), is_iso);
+	{
+		if (order == NULL || order[i] >= 0)
+			styles |= styles_of_column(TupleDescAttr(tupdesc, i)->atttypid,
+									   PQftype(res, order != NULL ? order[i] : i),
+									   is_iso);
+	}
 	return styles;
 }
 
 /*
- * Note the settings as they are now, for a result of this row type.
+ * Note the settings as they are now, for a result of this row type, whose columns
+ * have this order in the result (NULL: the same).
  */
 void
-dbl_styles_note(DblinkStyles *styles, DblinkConn *conn, PGresult *res, TupleDesc tupdesc)
+dbl_styles_note(DblinkStyles *styles, DblinkConn *conn, PGresult *res, TupleDesc tupdesc,
+				const int *order)
 {
 	int			needed = 0;
 	int			i;
 
 	if (!conn->exchange.binary)
-		needed = styles_of_result(conn->pgconn, res, tupdesc);
+		needed = styles_of_result(conn->pgconn, res, tupdesc, order);
 	memset(styles, 0, sizeof(*styles));
 	for (i = 0; i < lengthof(remote_names); i++)
 	{
@@ -224,6 +230,28 @@ dbl_styles_enter(const DblinkStyles *styles, DblinkStylesSaved *saved)
 		saved->sec_context != styles->sec_context;
 	if (saved->user_changed)
 		SetUserIdAndSecContext(styles->userid, styles->sec_context);
+}
+
+/*
+ * Take on settings under which the text of a value is the same in every session, and
+ * as far as can be is read in the same way by every other.  An error undoes it.
+ */
+void
+dbl_styles_enter_portable(DblinkStylesSaved *saved)
+{
+	static const char *const settings[][2] = {
+		{"DateStyle", "ISO"},
+		{"IntervalStyle", "postgres"},
+		{"extra_float_digits", "1"},
+		{"search_path", "pg_catalog"},
+		{"lc_monetary", "C"}
+	};
+	int			i;
+
+	saved->guc_level = -1;
+	saved->user_changed = false;
+	for (i = 0; i < lengthof(settings); i++)
+		set(saved, settings[i][0], settings[i][1]);
 }
 
 /*

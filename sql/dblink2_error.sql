@@ -1,0 +1,120 @@
+-- dblink2: errors as data.
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS dblink2 CASCADE;
+CREATE SCHEMA regress_dblink2_error;
+RESET client_min_messages;
+SET search_path = regress_dblink2_error, public;
+
+-- The connection string of a connection back to this very database.
+CREATE FUNCTION loopback() RETURNS text LANGUAGE sql AS $$
+	SELECT string_agg(format('%s=''%s''', keyword,
+							 replace(replace(value, '\', '\\'), '''', '\''')), ' ')
+	FROM (VALUES
+		('host', trim(' "' FROM split_part(current_setting('unix_socket_directories'), ',', 1))),
+		('port', current_setting('port')),
+		('dbname', current_database()),
+		('user', session_user::text),
+		('application_name', 'regress_dblink2_error')
+	) AS option (keyword, value)
+$$;
+SELECT loopback() AS loop \gset
+
+-- OK
+SELECT dblink_connect('conn', :'loop');
+SELECT dblink_execute('conn', 'SET search_path = regress_dblink2_error, public');
+
+CREATE TABLE item (id int PRIMARY KEY, n int CONSTRAINT positive CHECK (n > 0), needed text NOT NULL);
+CREATE DOMAIN small AS int CONSTRAINT below_ten CHECK (VALUE < 10);
+CREATE FUNCTION fails() RETURNS int LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'no way' USING ERRCODE = 'P0099', DETAIL = 'a detail', HINT = 'a hint'; END $$;
+\x on
+
+-- no row: nothing has failed
+SELECT * FROM dblink_error();
+SELECT * FROM dblink_error('conn');
+-- should fail: each error names what it is about, as data
+SELECT dblink_execute('conn', 'INSERT INTO item VALUES ($1, $2, $3)', 1, -1, 'x'::text);
+SELECT * FROM dblink_error('conn');
+SELECT dblink_execute('conn', 'INSERT INTO item VALUES (1, 1, NULL)');
+SELECT * FROM dblink_error('conn');
+SELECT dblink_exec('conn', 'SELECT 11::small');
+SELECT * FROM dblink_error('conn');
+-- with a position in the remote's text, which the error itself does not show
+SELECT * FROM dblink_query('conn', 'SELECT 1, nowhere', 1) AS t(a int);
+SELECT * FROM dblink_error('conn');
+SELECT * FROM dblink('conn', 'SELECT fails()') AS t(a int);
+SELECT * FROM dblink_error('conn');
+-- the same for the session
+SELECT message FROM dblink_error();
+-- a NOTICE in place of the error of a classic function is noted, too
+SELECT dblink_exec('conn', 'SELECT fails()', false);
+SELECT sqlstate, message FROM dblink_error('conn');
+-- no row for the connection: its last call succeeded; the session's last error stays
+SELECT dblink_execute('conn', 'SELECT 1');
+SELECT * FROM dblink_error('conn');
+SELECT sqlstate, message FROM dblink_error();
+-- that of a connection for one call, which has no name
+SELECT dblink_execute(:'loop', 'SELECT 1 / 0');
+SELECT connname, sqlstate, severity, message FROM dblink_error();
+-- one that was not established
+\set VERBOSITY terse
+SELECT dblink_connect('bad', 'host=/nowhere');
+\set VERBOSITY default
+SELECT connname, sqlstate, message, detail IS NOT NULL AS has_detail FROM dblink_error();
+-- libpq does not take the query
+SELECT dblink_send_query('conn', 'SELECT $1', 1);
+SELECT * FROM dblink_query('conn', 'SELECT 1') AS t(a int);
+SELECT connname, sqlstate, message FROM dblink_error('conn');
+SELECT * FROM dblink_get_result('conn') AS t(a int);
+SELECT * FROM dblink_get_result('conn') AS t(a int);
+SELECT * FROM dblink_error('conn');
+-- should fail: no such connection
+SELECT * FROM dblink_error('nowhere');
+
+-- in an exception block of PL/pgSQL
+DO $$
+DECLARE e record;
+BEGIN
+	PERFORM dblink_execute('conn', 'INSERT INTO item VALUES (1, -1, ''x'')');
+EXCEPTION WHEN check_violation THEN
+	SELECT * INTO e FROM dblink_error('conn');
+	RAISE NOTICE '% % %', e.sqlstate, e.constraint_name, e.table_name;
+END $$;
+-- t: fields are cut
+DO $$
+BEGIN
+	PERFORM dblink_execute('conn', 'DO $x$BEGIN RAISE EXCEPTION ''%'', repeat(''xy'', 100000); END$x$');
+EXCEPTION WHEN raise_exception THEN
+	NULL;
+END $$;
+SELECT octet_length(message) = 8192 AS cut FROM dblink_error('conn');
+
+-- An error is shown to the role that got it, and to those with its privileges.
+CREATE ROLE regress_dblink2_error_definer;
+CREATE ROLE regress_dblink2_error_caller;
+GRANT USAGE ON SCHEMA regress_dblink2_error TO regress_dblink2_error_definer, regress_dblink2_error_caller;
+CREATE FUNCTION hides() RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+	PERFORM dblink_execute('conn', 'SELECT ''secret'' / 0');
+EXCEPTION WHEN OTHERS THEN
+	RAISE NOTICE '% as the definer', (SELECT count(*) FROM dblink_error('conn'));
+END $$;
+ALTER FUNCTION hides() OWNER TO regress_dblink2_error_definer;
+SET ROLE regress_dblink2_error_caller;
+-- 1 as the definer, 0 and 0 as the caller
+SELECT hides();
+SELECT count(*) FROM dblink_error('conn');
+SELECT count(*) FROM dblink_error();
+RESET ROLE;
+-- 1 with the definer's privileges
+GRANT regress_dblink2_error_definer TO regress_dblink2_error_caller;
+SET ROLE regress_dblink2_error_caller;
+SELECT count(*) FROM dblink_error('conn');
+RESET ROLE;
+
+SELECT dblink_disconnect('conn');
+
+-- Clean up.
+SET client_min_messages = warning;
+DROP SCHEMA regress_dblink2_error CASCADE;
+DROP ROLE regress_dblink2_error_definer, regress_dblink2_error_caller;

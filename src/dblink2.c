@@ -1,0 +1,409 @@
+/*-------------------------------------------------------------------------
+ *
+ * dblink2.c
+ *	  SQL entry points of the extension dblink2.
+ *
+ * Queries with parameters, rows of types, and errors as data.  The extension is a
+ * second one in the same library, so that dblink itself stays as it is.
+ *
+ * The arguments of these functions are "[row type,] connection, sql [, parameters]".
+ * None of the functions is STRICT: a null parameter is a null, but a null connection
+ * or text is an error, 22004, because a call that does nothing would be mistaken for
+ * one that succeeded.
+ *
+ * As in dblink.c, nothing is taken for granted that the script declares.
+ *
+ * Errors that all functions share are those of dblink.c; a remote error is always
+ * thrown.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "dblink.h"
+
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+
+/* Asks the remote server for the names of types, with those of the columns. */
+#define DESCRIBE_SQL \
+	"SELECT ordinal::pg_catalog.int4, name, pg_catalog.format_type(type, modifier)" \
+	" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3))" \
+	" WITH ORDINALITY AS columns (name, type, modifier, ordinal) ORDER BY ordinal"
+
+PG_FUNCTION_INFO_V1(dblink_query);
+PG_FUNCTION_INFO_V1(dblink_query_as);
+PG_FUNCTION_INFO_V1(dblink_execute);
+PG_FUNCTION_INFO_V1(dblink_send_query_params);
+PG_FUNCTION_INFO_V1(dblink_describe);
+PG_FUNCTION_INFO_V1(dblink_error);
+PG_FUNCTION_INFO_V1(dblink_planner_support);
+
+/*
+ * Read the arguments of a call from number "first" on: connection, sql [, parameters].
+ * Throws what dbl_params_read() throws.
+ */
+static void
+read_call(FunctionCallInfo fcinfo, int first, DblinkCall *call)
+{
+	int			nargs = Max(PG_NARGS() - first, 0);
+	Oid		   *types = palloc(sizeof(Oid) * (nargs + 1));
+	int			i;
+
+	for (i = 0; i < nargs; i++)
+		types[i] = dbl_arg_type(fcinfo, first + i);
+	dbl_params_read(call, &fcinfo->args[first], types, nargs,
+					get_fn_expr_variadic(fcinfo->flinfo));
+}
+
+/*
+ * dblink_query(connection, sql [, parameters]) returns setof record
+ *
+ * Runs SQL, and returns the rows of its last statement, as dblink() does: a command
+ * without rows returns one row, its tag.  connection: the name of an open connection,
+ * or of a foreign server, or a conninfo string.
+ *
+ * Errors: as dblink().
+ */
+Datum
+dblink_query(PG_FUNCTION_ARGS)
+{
+	DblinkQuery query = {.action = "while executing query", .fail_on_error = true};
+	DblinkCall	call;
+
+	dbl_stream_yield_all();
+	dbl_res_begin(fcinfo);
+	read_call(fcinfo, 0, &call);
+	query.params = call.params;
+	query.single = call.params != NULL;
+	query.conn = dbl_session_get_or_open(call.source);
+	dbl_kept_yield_to(call.sql);
+
+	if (dbl_res_send(&query, call.sql, dbl_res_expected(fcinfo)))
+		dbl_res_materialize(fcinfo, &query);
+	dbl_kept_release(query.conn);
+	return (Datum) 0;
+}
+
+/*
+ * dblink_query_as(rowtype, connection, sql [, parameters]) returns setof rowtype
+ *
+ * Runs SQL, and returns the rows of its last statement as rows of a type: a row type,
+ * whose columns are found by name, or a scalar, which takes one column.  The value of
+ * the first argument does not matter.
+ *
+ * Errors: as dblink(); 42703, 42702, 42804 if the columns are not those of the type;
+ * 42804 if the last statement returns no rows; 0A000 if the type is record.
+ */
+Datum
+dblink_query_as(PG_FUNCTION_ARGS)
+{
+	DblinkQuery query = {.action = "while executing query", .fail_on_error = true};
+	TupleDesc	tupdesc;
+	DblinkCall	call;
+
+	dbl_stream_yield_all();
+	dbl_res_begin(fcinfo);
+	tupdesc = dbl_rowtype_expected(fcinfo, &query);
+	read_call(fcinfo, 1, &call);
+	query.params = call.params;
+	query.single = call.params != NULL;
+	query.conn = dbl_session_get_or_open(call.source);
+	dbl_kept_yield_to(call.sql);
+
+	if (dbl_res_send(&query, call.sql, tupdesc))
+		dbl_res_materialize_as(fcinfo, &query, tupdesc);
+	dbl_kept_release(query.conn);
+	return (Datum) 0;
+}
+
+/*
+ * Return the number in a command tag; *isnull if there is none.  Throws 08P01 if it is
+ * no number that a server could mean.
+ */
+static int64
+tag_number(const PGresult *res, bool *isnull)
+{
+	const char *number = PQcmdTuples(unconstify(PGresult *, res));
+	char	   *end;
+	int64		value;
+
+	*isnull = number[0] == '\0';
+	if (*isnull)
+		return 0;
+	errno = 0;
+	value = strtoll(number, &end, 10);
+	if (errno != 0 || *end != '\0' || value < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROTOCOL_VIOLATION),
+				 errmsg("remote server sent an invalid command tag")));
+	return value;
+}
+
+/*
+ * dblink_execute(connection, sql [, parameters]) returns bigint
+ *
+ * Runs SQL of any kind, and throws its rows away.  Returns the number in the tag of
+ * the last statement, which is that of the rows it returned or changed; NULL if the
+ * tag has none.
+ */
+Datum
+dblink_execute(PG_FUNCTION_ARGS)
+{
+	DblinkCall	call;
+	DblinkConn *conn;
+	PGresult   *res;
+	int64		number = 0;
+	bool		isnull = true;
+
+	dbl_stream_yield_all();
+	read_call(fcinfo, 0, &call);
+	conn = dbl_session_get_or_open(call.source);
+	dbl_kept_yield_to(call.sql);
+	res = dbl_ex_run_params(conn, call.sql, call.params);
+
+	switch (PQresultStatus(res))
+	{
+		case PGRES_COMMAND_OK:
+		case PGRES_TUPLES_OK:
+			number = tag_number(res, &isnull);
+			break;
+		case PGRES_EMPTY_QUERY:
+			break;
+		default:
+			if (call.params != NULL)
+				dbl_err_throw_single(conn, "while executing command");
+			dbl_err_report_now(conn, true, "while executing command");
+	}
+	dbl_kept_release(conn);
+	if (isnull)
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(number);
+}
+
+/*
+ * dblink_send_query(connection, sql, parameters) returns int
+ *
+ * Sends a statement with parameters and returns at once, as dblink_send_query() of
+ * dblink does: 1, or 0 with a NOTICE if libpq does not take it.
+ */
+Datum
+dblink_send_query_params(PG_FUNCTION_ARGS)
+{
+	DblinkCall	call;
+	DblinkConn *conn;
+
+	read_call(fcinfo, 0, &call);
+	conn = dbl_session_get(call.source);
+	dbl_stream_yield_all();
+	dbl_kept_yield_to(call.sql);
+	if (!dbl_ex_send_params(conn, call.sql, call.params, false))
+	{
+		ereport(NOTICE,
+				(errcode(ERRCODE_SUCCESSFUL_COMPLETION),
+				 errmsg_internal("could not send query: %s",
+								 dbl_err_message(conn))));
+		PG_RETURN_INT32(0);
+	}
+	conn->async.sql = dbl_sql_traits(call.sql);
+	conn->async.single = true;
+	dbl_ex_leave(conn);
+	PG_RETURN_INT32(1);
+}
+
+/*
+ * Return a text[] of the names of a description's columns.
+ */
+static Datum
+column_names(PGresult *description)
+{
+	ArrayBuildState *names = initArrayResult(TEXTOID, CurrentMemoryContext, false);
+	int			i;
+
+	for (i = 0; i < PQnfields(description); i++)
+		names = accumArrayResult(names,
+								 CStringGetTextDatum(dbl_err_clean(PQfname(description, i))),
+								 false, TEXTOID, CurrentMemoryContext);
+	return makeArrayResult(names, CurrentMemoryContext);
+}
+
+/*
+ * Return an oid[] of the types of a description's columns.
+ */
+static Datum
+column_types(PGresult *description)
+{
+	ArrayBuildState *types = initArrayResult(OIDOID, CurrentMemoryContext, false);
+	int			i;
+
+	for (i = 0; i < PQnfields(description); i++)
+		types = accumArrayResult(types, ObjectIdGetDatum(PQftype(description, i)),
+								 false, OIDOID, CurrentMemoryContext);
+	return makeArrayResult(types, CurrentMemoryContext);
+}
+
+/*
+ * Return an integer[] of the type modifiers of a description's columns.
+ */
+static Datum
+column_modifiers(PGresult *description)
+{
+	ArrayBuildState *modifiers = initArrayResult(INT4OID, CurrentMemoryContext, false);
+	int			i;
+
+	for (i = 0; i < PQnfields(description); i++)
+		modifiers = accumArrayResult(modifiers, Int32GetDatum(PQfmod(description, i)),
+									 false, INT4OID, CurrentMemoryContext);
+	return makeArrayResult(modifiers, CurrentMemoryContext);
+}
+
+/*
+ * Ask the remote server for the columns of a statement.  Throws 55006 if an
+ * asynchronous query is in progress, and the remote's error.
+ */
+static PGresult *
+describe(DblinkConn *conn, const char *sql)
+{
+	PGresult   *description;
+
+	if (PQtransactionStatus(conn->pgconn) == PQTRANS_ACTIVE ||
+		!dbl_ex_ask(conn, sql, NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("cannot describe a query while another one is in progress on the connection")));
+	description = dbl_ex_description(conn);
+	if (PQresultStatus(description) != PGRES_COMMAND_OK)
+		dbl_err_throw_single(conn, "while describing query");
+	return description;
+}
+
+/*
+ * dblink_describe(connection, sql) returns table (ordinal, column_name, type_name)
+ *
+ * The columns that a query would return: it is parsed and described, and not run.  A
+ * command without rows has none.
+ *
+ * The remote server writes the names of the types, because it alone knows all of
+ * them: we send it what it has described.
+ */
+Datum
+dblink_describe(PG_FUNCTION_ARGS)
+{
+	static const Oid types[] = {TEXTOID, TEXTOID, TEXTARRAYOID, OIDARRAYOID, INT4ARRAYOID};
+	DblinkQuery query = {.action = "while describing query", .fail_on_error = true};
+	NullableDatum args[lengthof(types)] = {0};
+	PGresult   *description;
+	DblinkCall	call;
+
+	dbl_stream_yield_all();
+	dbl_res_begin(fcinfo);
+	read_call(fcinfo, 0, &call);
+	query.conn = dbl_session_get_or_open(call.source);
+	description = describe(query.conn, call.sql);
+
+	args[0].value = args[1].value = CStringGetTextDatum(DESCRIBE_SQL);
+	args[2].value = column_names(description);
+	args[3].value = column_types(description);
+	args[4].value = column_modifiers(description);
+	dbl_params_read(&call, args, types, lengthof(types), false);
+	dbl_ex_send_query(query.conn, call.sql, call.params);
+	dbl_res_materialize(fcinfo, &query);
+	dbl_kept_release(query.conn);
+	return (Datum) 0;
+}
+
+/*
+ * The connection whose error is asked for: the first argument names it; NULL for the
+ * session's.  Throws 08003 if it is not open.
+ */
+static DblinkConn *
+error_source(FunctionCallInfo fcinfo)
+{
+	const char *name;
+	DblinkConn *conn;
+
+	if (PG_NARGS() == 0 || PG_ARGISNULL(0))
+		return NULL;
+	name = text_to_cstring(dbl_arg_text(fcinfo, 0));
+	conn = dbl_reg_find(name);
+	if (conn == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_DOES_NOT_EXIST),
+				 errmsg("connection \"%s\" not available", name)));
+	return conn;
+}
+
+/*
+ * Put an error into a tuplestore, as a row.
+ */
+static void
+store_error(Tuplestorestate *store, TupleDesc tupdesc, const DblinkError *error)
+{
+	const char *const fields[] = {
+		error->connname, unpack_sql_state(error->sqlstate), error->severity,
+		error->primary, error->detail, error->hint, error->context, NULL,
+		error->schema, error->table, error->column, error->datatype,
+		error->constraint
+	};
+	Datum		values[lengthof(fields)] = {0};
+	bool		nulls[lengthof(fields)];
+	int			i;
+
+	for (i = 0; i < lengthof(fields); i++)
+	{
+		nulls[i] = fields[i] == NULL;
+		if (!nulls[i])
+			values[i] = CStringGetTextDatum(fields[i]);
+	}
+	if (error->position > 0)
+	{
+		values[7] = Int32GetDatum(error->position);
+		nulls[7] = false;
+	}
+	tuplestore_putvalues(store, tupdesc, values, nulls);
+}
+
+/*
+ * dblink_error([connection]) returns table (connname, sqlstate, severity, message,
+ * detail, hint, context, statement_position, schema_name, table_name, column_name,
+ * datatype_name, constraint_name)
+ *
+ * The error of the connection's last call; no row if that succeeded.  Without a
+ * connection, the last error of the session.  No row, either, if the caller lacks the
+ * privileges of the role that got the error.
+ */
+Datum
+dblink_error(PG_FUNCTION_ARGS)
+{
+	static const char *const columns[] = {
+		"connname", "sqlstate", "severity", "message", "detail", "hint", "context",
+		"statement_position", "schema_name", "table_name", "column_name",
+		"datatype_name", "constraint_name"
+	};
+	TupleDesc	tupdesc = CreateTemplateTupleDesc(lengthof(columns));
+	const DblinkError *error;
+	Tuplestorestate *store;
+	int			i;
+
+	dbl_res_begin(fcinfo);
+	for (i = 0; i < lengthof(columns); i++)
+		TupleDescInitEntry(tupdesc, i + 1, columns[i], i == 7 ? INT4OID : TEXTOID, -1, 0);
+	TupleDescFinalize(tupdesc);
+	store = dbl_res_return(fcinfo, tupdesc);
+	error = dbl_diag_get(error_source(fcinfo));
+	if (error != NULL)
+		store_error(store, tupdesc, error);
+	return (Datum) 0;
+}
+
+/*
+ * Support function of the functions that a scan can take the place of.  It knows
+ * nothing; but the planner calls it, and so loads the library, before it would ask
+ * the library's hook.  So even the first statement of a session streams.
+ */
+Datum
+dblink_planner_support(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_POINTER(NULL);
+}
