@@ -11,7 +11,7 @@ DATA = dblink--1.2.sql dblink--1.1--1.2.sql dblink--1.0--1.1.sql dblink2--1.0.sq
 PGFILEDESC = "dblink - run SQL in another PostgreSQL database"
 
 REGRESS = connect query exec cursor async notify server security sqlbuild \
-	datetime errors shapes types encoding copy objects streaming strings \
+	datetime errors shapes types encoding copy objects streaming strings loopback \
 	dblink2_params dblink2_rowtypes dblink2_execute dblink2_error dblink2_plans dblink2_resolution
 
 # Nothing but the entry points leaves the library: before PostgreSQL 16 a

@@ -80,9 +80,10 @@ static const DblinkScannable scannable_functions[] = {
 void
 _PG_init(void)
 {
-	dbl_settings_init(DBLINK_VERSION, dbl_kept_trim);
+	dbl_settings_init(DBLINK_VERSION, dbl_kept_trim, dbl_kept_loopback_trim);
 	dbl_reg_init();
 	dbl_kept_init();
+	dbl_deadlock_init();
 	dbl_session_init();
 	dbl_run_init();
 	dbl_scan_init(scannable_functions);
@@ -163,7 +164,7 @@ dblink_disconnect(PG_FUNCTION_ARGS)
 	DblinkArgs	args;
 
 	split_args(fcinfo, 0, &args);
-	dbl_reg_close(dbl_session_get(args.name));
+	dbl_session_close(args.name);
 	PG_RETURN_TEXT_P(cstring_to_text("OK"));
 }
 

@@ -18,9 +18,11 @@
  *	src/rows.c			raw rows, set aside
  *	src/kept.c			connections that are kept for another call
  *	src/recover.c		what a failed call leaves on its connections
+ *	src/deadlock.c		calls that wait for this very session
  *	src/registry.c		the list of all connections, and their names
  *	src/establish.c		establishing a connection to a remote server
  *	src/hosts.c			the addresses that remain after a time-out
+ *	src/loopback.c		connections to this very server, as the role one is
  *	src/security.c		who may connect as whom
  *	src/option.c		foreign server and user mapping to conninfo; validator
  *	src/params.c		arguments of SQL functions as parameters of a query
@@ -70,6 +72,7 @@
 #include "src/compat.h"
 
 #include "fmgr.h"
+#include "foreign/foreign.h"
 #include "lib/ilist.h"
 #include "lib/stringinfo.h"
 #include "nodes/execnodes.h"
@@ -146,6 +149,24 @@ typedef enum DblinkRecovery
 	DBLINK_RECOVERY_LOST		/* done, the connection must be closed */
 } DblinkRecovery;
 
+/* How a remote statement waits for this session (deadlock.c). */
+typedef enum DblinkDeadlockKind
+{
+	DBLINK_DEADLOCK_NONE,		/* it does not, or that is not known */
+	DBLINK_DEADLOCK_DIRECT,		/* for what this session holds: for ever */
+	DBLINK_DEADLOCK_CHAIN		/* through others, which may give up */
+} DblinkDeadlockKind;
+
+/* What a look for a deadlock has found; all zero if there is none. */
+typedef struct DblinkDeadlock
+{
+	DblinkDeadlockKind kind;
+	uint64		chain;			/* which processes, and since when each waits */
+	bool		waits_for_xact; /* it waits for a transaction's end, not for a
+								 * lock by name */
+	char	   *detail;			/* for the error */
+} DblinkDeadlock;
+
 struct DblinkConn;
 
 /* The link from a reader of rows to its connection: NULL when there is none. */
@@ -175,6 +196,14 @@ typedef struct DblinkExchange
 								 * block, which a cancel would abort */
 	DblinkOnAbort on_abort;
 
+	bool		deadlock_at_once;	/* a statement that waits for this session is
+									 * cancelled without patience */
+	TimestampTz look_at;		/* when to look for a deadlock; 0 at first */
+	long		look_ms;		/* the interval of looking */
+	uint64		chain;			/* the one that was seen last, 0 for none */
+	TimestampTz chain_since;	/* when it was seen first */
+	DblinkDeadlock *deadlock;	/* what the statement was cancelled for */
+
 	DblinkRecovery recovery;
 	int			cancels;		/* requests that recovery has sent */
 	bool		cancel_unsure;	/* one of them may still arrive */
@@ -187,6 +216,12 @@ typedef struct DblinkPlace
 	char	   *conninfo;		/* what it was opened with, wiped at the end;
 								 * NULL if it is not to be kept */
 	Oid			userid;			/* who opened it */
+	Oid			serverid;		/* of a loopback connection: which server */
+	char	   *search_path;	/* of a loopback connection, which the other
+								 * session started with; NULL if it is unknown */
+	int			keep_ms;		/* of a loopback connection: how long the
+								 * other session may be kept */
+	TimestampTz kept_at;		/* when it was set aside */
 	bool		from_server;	/* conninfo is that of a foreign server */
 	uint64		server_changes; /* how many there had been */
 } DblinkPlace;
@@ -232,6 +267,8 @@ typedef struct DblinkConn
 	PGconn	   *pgconn;
 	DblinkCancel *cancel;		/* a cancel request in progress, or NULL */
 	struct DblinkNotice *notices;	/* not yet reported; or NULL (notice.c) */
+	bool		loopback;		/* by a loopback server: only place.userid may
+								 * use it */
 	bool		loops_back;		/* it leads to this very server */
 	bool		simple_only;	/* the remote knows no extended protocol */
 	DblinkAsync async;
@@ -251,10 +288,19 @@ typedef struct DblinkConnInfo
 	const char *string;			/* as libpq takes it */
 	bool		from_server;	/* built from a foreign server; else given by
 								 * the user */
+	Oid			loopback;		/* the foreign server that leads to this very
+								 * server as the effective role; InvalidOid if
+								 * it is another, or none */
+	const char *session_options;	/* in place of the string's "options";
+									 * NULL if those stand */
 	const PQconninfoOption *options;	/* one for each that libpq knows; NULL
 										 * if the string does not parse */
 	const char *error;			/* why it does not, NULL if memory ran out */
 } DblinkConnInfo;
+
+/* Options of servers and user mappings that libpq does not know. */
+#define DBLINK_LOOPBACK_OPTION		"loopback"
+#define DBLINK_PASSTHROUGH_OPTION	"use_scram_passthrough"
 
 /*
  * The hosts that remain to connect to after time-outs; all zero before the
@@ -487,6 +533,7 @@ extern bool dbl_run_has_foreign_table(PlannedStmt *stmt);
 extern void dbl_session_init(void);
 extern DblinkConn *dbl_session_take(const char *name);
 extern DblinkConn *dbl_session_get(const char *name);
+extern void dbl_session_close(const char *name);
 extern DblinkConn *dbl_session_get_or_open(const char *name_or_source);
 extern void dbl_session_open(const char *name, const char *source);
 
@@ -537,14 +584,19 @@ extern void dbl_kept_init(void);
 extern void dbl_kept_note(DblinkConn *conn, const DblinkConnInfo *conninfo);
 extern void dbl_kept_release(DblinkConn *conn);
 extern DblinkConn *dbl_kept_take(const DblinkConnInfo *conninfo);
+extern DblinkConn *dbl_kept_take_loopback(const char *source);
 extern bool dbl_kept_close_oldest(void);
 extern void dbl_kept_close_all(void);
 extern void dbl_kept_yield_to(const char *sql);
 extern void dbl_kept_trim(int limit);
+extern void dbl_kept_loopback_trim(int keep_ms);
 
 /* recover.c */
 extern void dbl_recover_begin(DblinkConn *conn, DblinkOnAbort how);
 extern void dbl_recover_all(void);
+
+/* deadlock.c */
+extern void dbl_deadlock_init(void);
 
 /* registry.c */
 extern void dbl_reg_init(void);
@@ -567,6 +619,16 @@ extern bool dbl_est_loops_back(DblinkConn *conn);
 extern bool dbl_hosts_skip(DblinkHosts *hosts, const PQconninfoOption *options,
 						   PGconn *pgconn);
 
+/* loopback.c */
+extern const DblinkConnInfo *dbl_loop_conninfo(const char *source, DblinkConnKind kind);
+extern void dbl_loop_rights_check(Oid serverid);
+extern int	dbl_loop_keep_time(void);
+extern bool dbl_loop_is_postmaster(PGconn *pgconn);
+extern void dbl_loop_peer_check(PGconn *pgconn);
+extern void dbl_loop_session_check(DblinkConn *conn);
+extern void dbl_loop_note(DblinkConn *conn, const DblinkConnInfo *conninfo);
+extern bool dbl_loop_set_search_path(DblinkConn *conn);
+
 /* security.c */
 extern void dbl_sec_password_given_check(const DblinkConnInfo *conninfo);
 extern void dbl_sec_options_check(const DblinkConnInfo *conninfo);
@@ -575,6 +637,9 @@ extern void dbl_sec_password_used_check(DblinkConn *conn,
 
 /* option.c */
 extern PGDLLEXPORT Datum dblink_fdw_validator(PG_FUNCTION_ARGS);
+extern DblinkConnInfo *dbl_opt_make(List *options);
+extern Oid	dbl_opt_server_oid(const char *source);
+extern ForeignServer *dbl_opt_server(const char *source);
 extern const DblinkConnInfo *dbl_opt_conninfo(const char *source);
 extern const PQconninfoOption *dbl_opt_effective(PGconn *pgconn);
 extern const char *dbl_opt_value(const PQconninfoOption *options,
@@ -613,6 +678,7 @@ extern void dbl_styles_enter_portable(DblinkStylesSaved *saved);
 extern void dbl_styles_leave(const DblinkStylesSaved *saved);
 
 /* exchange.c */
+extern void dbl_ex_set_deadlock_check(void (*check) (DblinkConn *conn, DblinkDeadlock *found));
 extern void dbl_ex_serve_interrupts(void);
 extern void dbl_ex_note_interrupt(void);
 extern bool dbl_ex_was_interrupted(void);
@@ -716,7 +782,10 @@ extern int	dbl_stream_hold_time;
 extern int	dbl_on_early_end;
 extern int	dbl_result_format;
 extern int	dbl_keep_connections;
+extern int	dbl_loopback_keep;
+extern int	dbl_deadlock_patience;
 
-extern void dbl_settings_init(const char *version, void (*keep_assigned) (int limit));
+extern void dbl_settings_init(const char *version, void (*keep_assigned) (int limit),
+							  void (*loopback_keep_assigned) (int keep_ms));
 
 #endif							/* DBLINK_H */

@@ -320,6 +320,16 @@ extern PGDLLIMPORT char *locale_monetary;
 #define dbl_wait_set_create(nevents)	CreateWaitEventSet(CurrentMemoryContext, nevents)
 #endif
 
+/* The status of a backend by its place in a list. */
+#if PG_VERSION_NUM >= 160000
+#define dbl_backend_status(n)	pgstat_get_local_beentry_by_index(n)
+#else
+#define dbl_backend_status(n)	pgstat_fetch_stat_local_beentry(n)
+#endif
+
+/* libpq 16 can be told how the server has to authenticate us. */
+#define dbl_libpq_has_require_auth()	(PQlibVersion() >= 160000)
+
 /* libpq 17 makes cancel requests without blocking; before, a thread has to. */
 #ifdef LIBPQ_HAS_ASYNC_CANCEL
 #define DBLINK_ASYNC_CANCEL

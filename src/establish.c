@@ -59,8 +59,8 @@ typedef struct DblinkAttempt
 typedef struct DblinkParams
 {
 	int			n;
-	const char *keywords[6];
-	const char *values[6];
+	const char *keywords[7];
+	const char *values[7];
 } DblinkParams;
 
 /* The address that libpq is trying; a change restarts the time limit. */
@@ -128,6 +128,7 @@ params_init(DblinkParams *params, const DblinkAttempt *attempt)
 	 * first byte, and after a RESET or DISCARD ALL.
 	 */
 	params_add(params, "client_encoding", attempt->encoding);
+	params_add(params, "options", attempt->conninfo->session_options);
 	params_add(params, "host", attempt->hosts.host);
 	params_add(params, "hostaddr", attempt->hosts.hostaddr);
 	params_add(params, "port", attempt->hosts.port);
@@ -298,6 +299,19 @@ connect_wait(DblinkConn *conn, DblinkAttempt *attempt, int event, long left)
 }
 
 /*
+ * Let libpq go on.  It sends the first byte in the step after it has connected: so
+ * this is where we look who is there, if that matters.
+ */
+static PostgresPollingStatusType
+connect_step(DblinkConn *conn, const DblinkAttempt *attempt)
+{
+	if (OidIsValid(attempt->conninfo->loopback) &&
+		PQstatus(conn->pgconn) == CONNECTION_MADE)
+		dbl_loop_peer_check(conn->pgconn);
+	return PQconnectPoll(conn->pgconn);
+}
+
+/*
  * Go on connecting until libpq has succeeded or failed.  Returns false if an
  * address did not answer in "timeout" milliseconds.
  */
@@ -327,7 +341,7 @@ connect_poll(DblinkConn *conn, DblinkAttempt *attempt, long timeout)
 				return false;
 		}
 		if (connect_wait(conn, attempt, event, left))
-			status = PQconnectPoll(conn->pgconn);
+			status = connect_step(conn, attempt);
 		dbl_notice_report(conn);
 	}
 	return true;

@@ -11,6 +11,10 @@
  *
  * The result that was looked at last stays until the next exchange begins.
  *
+ * While a call waits for a statement on this very server, we look now and then whether
+ * that waits for us (deadlock.c).  It is cancelled then; but only its answer tells
+ * whether the call has failed, because it may have been complete before.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -19,6 +23,8 @@
 
 #include "access/xact.h"
 #include "storage/latch.h"
+#include "storage/proc.h"
+#include "utils/memutils.h"
 
 /*
  * Rows that libpq hands out at a time, if it can.  A small number: the first row
@@ -26,6 +32,15 @@
  * not need much memory.  More rows a chunk gain nothing measurable.
  */
 #define CHUNK_ROWS		8
+
+/* The longest interval of looking for a deadlock, unless deadlock_timeout is longer. */
+#define MAX_LOOK_MS		10000
+
+/* How long to wait for a cancel request to arrive at this very server. */
+#define CANCEL_MS		1000
+
+/* Looks for a deadlock; deadlock.c, which is above this file. */
+static void (*deadlock_check) (DblinkConn *conn, DblinkDeadlock *found) = NULL;
 
 /* Did an interrupt end the statement that is being aborted? */
 static bool interrupted = false;
@@ -390,6 +405,130 @@ consume(DblinkConn *conn)
 }
 
 /*
+ * Called once, when the library is loaded.
+ */
+void
+dbl_ex_set_deadlock_check(void (*check) (DblinkConn *conn, DblinkDeadlock *found))
+{
+	deadlock_check = check;
+}
+
+/*
+ * Return the time until we have to look for a deadlock, in milliseconds; -1 if the
+ * call waits for another server.
+ */
+static long
+time_to_look(DblinkConn *conn)
+{
+	DblinkExchange *ex = &conn->exchange;
+
+	if (!conn->loops_back || ex->phase == DBLINK_IDLE)
+		return -1;
+	if (ex->look_at == 0)
+	{
+		ex->look_ms = DeadlockTimeout;
+		ex->look_at = dbl_deadline(ex->look_ms);
+	}
+	return dbl_time_left(ex->look_at);
+}
+
+/*
+ * Check whether a statement has to be cancelled for what was found.  A direct wait
+ * never ends; but in a classic call, the remote's own lock_timeout must still be what
+ * the user gets.  Anything else must have stood, without a change, for the time that
+ * the setting says; we look again at the end of that time.
+ */
+static bool
+is_hopeless(DblinkConn *conn, const DblinkDeadlock *found)
+{
+	DblinkExchange *ex = &conn->exchange;
+	TimestampTz until;
+
+	if (found->kind == DBLINK_DEADLOCK_DIRECT && (conn->loopback || ex->deadlock_at_once))
+		return true;
+	if (found->kind == DBLINK_DEADLOCK_NONE || dbl_deadlock_patience < 0)
+	{
+		ex->chain = 0;
+		return false;
+	}
+	if (ex->chain != found->chain)
+	{
+		ex->chain = found->chain;
+		ex->chain_since = GetCurrentTimestamp();
+	}
+	until = TimestampTzPlusMilliseconds(ex->chain_since, dbl_deadlock_patience);
+	ex->look_at = Min(ex->look_at, until);
+	return dbl_time_left(until) == 0;
+}
+
+/*
+ * Cancel the statement, because of a deadlock.  If the request has no effect, the
+ * next look makes another.
+ */
+static void
+cancel_deadlock(DblinkConn *conn, const DblinkDeadlock *found)
+{
+	DblinkExchange *ex = &conn->exchange;
+	DblinkDeadlock *copy = MemoryContextAllocZero(TopTransactionContext, sizeof(*copy));
+
+	*copy = *found;
+	copy->detail = MemoryContextStrdup(TopTransactionContext, found->detail);
+	ex->deadlock = copy;
+	if (!dbl_cancel_is_over(conn))
+		return;
+	if (dbl_cancel_begin(conn) == NULL)
+		(void) dbl_cancel_await(conn, CANCEL_MS);
+	if (dbl_cancel_is_over(conn))
+		dbl_cancel_close(conn);
+}
+
+/*
+ * Look for a deadlock, if it is time.
+ */
+static void
+look_for_deadlock(DblinkConn *conn)
+{
+	DblinkExchange *ex = &conn->exchange;
+	DblinkDeadlock found;
+
+	if (time_to_look(conn) != 0)
+		return;
+	ex->look_ms = Min(ex->look_ms * 2, Max(MAX_LOOK_MS, DeadlockTimeout));
+	ex->look_at = dbl_deadline(ex->look_ms);
+	deadlock_check(conn, &found);
+	if (is_hopeless(conn, &found))
+		cancel_deadlock(conn, &found);
+	if (found.detail != NULL)
+		pfree(found.detail);
+}
+
+/*
+ * Check whether a result says that the statement was cancelled.
+ */
+static bool
+is_cancelled(const PGresult *res)
+{
+	const char *sqlstate = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+
+	return sqlstate != NULL && strcmp(sqlstate, "57014") == 0;
+}
+
+/*
+ * Throw 40P01: the statement was cancelled because of this.
+ */
+pg_noreturn static void
+deadlock_error(const DblinkDeadlock *deadlock)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_DEADLOCK_DETECTED),
+			 errmsg("deadlock detected"),
+			 errdetail_internal("%s", deadlock->detail),
+			 deadlock->waits_for_xact ?
+			 errhint("Send the statement with dblink_send_query(), and let this transaction end.") :
+			 errhint("Commit before the call, or run the statement in this session.")));
+}
+
+/*
  * Wait up to timeout_ms (-1: for ever) for more of the answer, and let libpq read
  * it.  Returns false if nothing arrived in that time.
  */
@@ -398,13 +537,18 @@ dbl_ex_wait(DblinkConn *conn, long timeout_ms)
 {
 	/* What was decrypted already does not show at the socket. */
 	bool		hidden = PQsslInUse(conn->pgconn) || PQgssEncInUse(conn->pgconn);
+	long		look_ms = time_to_look(conn);
 	int			event;
 
 	if (hidden && (timeout_ms < 0 || timeout_ms > DBLINK_HIDDEN_MS))
 		timeout_ms = DBLINK_HIDDEN_MS;
+	if (look_ms >= 0 && (timeout_ms < 0 || timeout_ms > look_ms))
+		timeout_ms = look_ms;
 	event = dbl_remote_wait(conn, WL_SOCKET_READABLE, timeout_ms,
 							dbl_wait_event(DBLINK_WAIT_GET_RESULT));
 	dbl_ex_serve_interrupts();
+	if (event == 0)
+		look_for_deadlock(conn);
 	if (event == 0 && !hidden)
 		return false;
 	(void) consume(conn);
@@ -425,6 +569,7 @@ dbl_ex_wait_any(List *conns)
 	dbl_ex_serve_interrupts();
 	foreach(cell, conns)
 	{
+		look_for_deadlock(lfirst(cell));
 		(void) consume(lfirst(cell));
 		dbl_notice_report(lfirst(cell));
 	}
@@ -434,7 +579,8 @@ dbl_ex_wait_any(List *conns)
  * Get the next result from libpq, or the next part of one, which must be
  * available.  It belongs to the connection, in place of the last.
  *
- * Throws 0A000 if the remote begins to copy.
+ * Throws 0A000 if the remote begins to copy, 40P01 if the statement was cancelled
+ * because of a deadlock.
  */
 static void
 take_result(DblinkConn *conn)
@@ -445,6 +591,8 @@ take_result(DblinkConn *conn)
 	ex->res = NULL;
 	ex->res = PQgetResult(conn->pgconn);
 	dbl_notice_report(conn);
+	if (ex->deadlock != NULL && is_cancelled(ex->res))
+		deadlock_error(ex->deadlock);
 	if (dbl_remote_is_copy(ex->res))
 	{
 		ex->on_abort = DBLINK_CANCEL;

@@ -9,6 +9,12 @@
  * server, the server has to be unchanged: changes of servers and user mappings are
  * counted, and a connection from before the last one is stale.
  *
+ * A connection through a loopback server is kept without that setting, but only one,
+ * and only for dblink.loopback_keep.  The other session ends itself then; we close
+ * ours a little earlier, so that no call meets the end of it.  It is found by the
+ * server and the role, and not by a string, because a string is much to build where a
+ * call takes as little time as here.
+ *
  * A kept connection only saves time.  So it yields to everything that it could
  * obstruct: a connection that is refused, the last file descriptor, a statement about
  * a database, which may need that no session is connected to it, and a setting that
@@ -54,7 +60,7 @@ dbl_kept_init(void)
 void
 dbl_kept_note(DblinkConn *conn, const DblinkConnInfo *conninfo)
 {
-	if (dbl_keep_connections > 0)
+	if (!OidIsValid(conninfo->loopback) && dbl_keep_connections > 0)
 		conn->place.conninfo = MemoryContextStrdup(TopMemoryContext, conninfo->string);
 	conn->place.userid = GetUserId();
 	conn->place.from_server = conninfo->from_server;
@@ -72,11 +78,29 @@ is_stale(const DblinkConn *conn)
 }
 
 /*
- * The first connection in the list that is kept, which is the one that was used the
- * longest ago, and how many there are.  NULL if there is none.
+ * Return the first connection in the list that is kept, which is the one that was
+ * used the longest ago; NULL if there is none.
  */
 static DblinkConn *
-oldest(int *count)
+oldest(void)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, dbl_reg_list())
+	{
+		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
+
+		if (conn->kind == DBLINK_KEPT)
+			return conn;
+	}
+	return NULL;
+}
+
+/*
+ * The same of those that dblink.keep_connections limits, and how many there are.
+ */
+static DblinkConn *
+oldest_limited(int *count)
 {
 	DblinkConn *first = NULL;
 	dlist_iter	iter;
@@ -86,7 +110,7 @@ oldest(int *count)
 	{
 		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
 
-		if (conn->kind != DBLINK_KEPT)
+		if (conn->kind != DBLINK_KEPT || conn->loopback)
 			continue;
 		if (first == NULL)
 			first = conn;
@@ -113,8 +137,39 @@ dbl_kept_trim(int limit)
 		if (conn->kind == DBLINK_KEPT && is_stale(conn))
 			dbl_reg_close(conn);
 	}
-	while ((first = oldest(&count)) != NULL && count > limit)
+	while ((first = oldest_limited(&count)) != NULL && count > limit)
 		dbl_reg_close(first);
+}
+
+/*
+ * Return the kept connection through a loopback server, NULL if there is none.
+ */
+static DblinkConn *
+kept_loopback(void)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, dbl_reg_list())
+	{
+		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
+
+		if (conn->kind == DBLINK_KEPT && conn->loopback)
+			return conn;
+	}
+	return NULL;
+}
+
+/*
+ * Close the kept connection through a loopback server, if it was to be kept for longer
+ * than that.  Never throws.
+ */
+void
+dbl_kept_loopback_trim(int keep_ms)
+{
+	DblinkConn *conn = kept_loopback();
+
+	if (conn != NULL && conn->place.keep_ms > keep_ms)
+		dbl_reg_close(conn);
 }
 
 /*
@@ -124,8 +179,7 @@ dbl_kept_trim(int limit)
 bool
 dbl_kept_close_oldest(void)
 {
-	int			count;
-	DblinkConn *first = oldest(&count);
+	DblinkConn *first = oldest();
 
 	dbl_reg_close(first);
 	return first != NULL;
@@ -137,7 +191,8 @@ dbl_kept_close_oldest(void)
 void
 dbl_kept_close_all(void)
 {
-	dbl_kept_trim(0);
+	while (dbl_kept_close_oldest())
+		;
 }
 
 /*
@@ -147,9 +202,7 @@ dbl_kept_close_all(void)
 void
 dbl_kept_yield_to(const char *sql)
 {
-	int			count;
-
-	if (oldest(&count) != NULL && strcasestr(sql, "database") != NULL)
+	if (oldest() != NULL && strcasestr(sql, "database") != NULL)
 		dbl_kept_close_all();
 }
 
@@ -166,6 +219,19 @@ forget_notifications(PGconn *pgconn)
 }
 
 /*
+ * Check whether a connection is to be kept, as the settings are now.
+ */
+static bool
+is_wanted(const DblinkConn *conn)
+{
+	if (is_stale(conn))
+		return false;
+	if (conn->loopback)
+		return dbl_loopback_keep > 0;
+	return dbl_keep_connections > 0 && conn->place.conninfo != NULL;
+}
+
+/*
  * Keep a connection for a later call with the same conninfo string by the same
  * user, if that is wanted.  What the call has left in the remote session is
  * discarded: that is sent now, and its answer read when the connection is used
@@ -174,13 +240,15 @@ forget_notifications(PGconn *pgconn)
 static bool
 keep(DblinkConn *conn)
 {
-	if (dbl_keep_connections <= 0 || conn->place.conninfo == NULL || is_stale(conn) ||
-		PQtransactionStatus(conn->pgconn) != PQTRANS_IDLE ||
+	if (!is_wanted(conn) || PQtransactionStatus(conn->pgconn) != PQTRANS_IDLE ||
 		!dbl_ex_send(conn, "DISCARD ALL"))
 		return false;
 
 	dbl_ex_leave(conn);
 	forget_notifications(conn->pgconn);
+	if (conn->loopback)
+		dbl_reg_close(kept_loopback());
+	conn->place.kept_at = GetCurrentTimestamp();
 	conn->kind = DBLINK_KEPT;
 	dlist_delete(&conn->node);
 	dlist_push_tail(dbl_reg_list(), &conn->node);
@@ -200,6 +268,19 @@ dbl_kept_release(DblinkConn *conn)
 }
 
 /*
+ * Check whether the other session of a kept connection through a loopback server may
+ * be about to end itself.
+ */
+static bool
+is_expired(const DblinkConn *conn)
+{
+	int			keep_ms = conn->place.keep_ms;
+
+	return TimestampDifferenceExceeds(conn->place.kept_at, GetCurrentTimestamp(),
+									  keep_ms - keep_ms / 8);
+}
+
+/*
  * The kept connection of the effective user with this conninfo string, NULL if
  * there is none.
  */
@@ -213,16 +294,40 @@ find(const char *conninfo)
 		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
 
 		if (conn->kind == DBLINK_KEPT && conn->place.userid == GetUserId() &&
-			strcmp(conn->place.conninfo, conninfo) == 0)
+			!conn->loopback && strcmp(conn->place.conninfo, conninfo) == 0)
 			return conn;
 	}
 	return NULL;
 }
 
 /*
+ * Take a kept connection into use for one call.  Returns false if it was not alive
+ * and clean, and is closed.
+ */
+static bool
+use(DblinkConn *conn)
+{
+	/* From here on an error closes it, as if it were new. */
+	conn->kind = DBLINK_ONE_CALL;
+	conn->level = GetCurrentTransactionNestLevel();
+	if (PQresultStatus(dbl_ex_finish(conn)) != PGRES_COMMAND_OK ||
+		!dbl_remote_is_alive(conn) ||
+		(conn->loopback && !dbl_loop_set_search_path(conn)))
+	{
+		dbl_reg_close(conn);
+		return false;
+	}
+	forget_notifications(conn->pgconn);
+	dbl_est_set_encoding(conn);
+	return true;
+}
+
+/*
  * Take the kept connection of the effective user with this conninfo string into
  * use for one call; NULL if there is none that is alive and clean.  The caller has
  * checked that the user may connect with this string, as for a new connection.
+ *
+ * One through a loopback server was looked for before: here it makes room for another.
  */
 DblinkConn *
 dbl_kept_take(const DblinkConnInfo *conninfo)
@@ -230,21 +335,36 @@ dbl_kept_take(const DblinkConnInfo *conninfo)
 	DblinkConn *conn;
 
 	dbl_kept_trim(dbl_keep_connections);
-	conn = find(conninfo->string);
-	if (conn == NULL)
-		return NULL;
-
-	/* From here on an error closes it, as if it were new. */
-	conn->kind = DBLINK_ONE_CALL;
-	conn->level = GetCurrentTransactionNestLevel();
-	if (PQresultStatus(dbl_ex_finish(conn)) != PGRES_COMMAND_OK ||
-		!dbl_remote_is_alive(conn))
+	if (OidIsValid(conninfo->loopback))
 	{
-		dbl_reg_close(conn);
+		dbl_reg_close(kept_loopback());
 		return NULL;
 	}
-	forget_notifications(conn->pgconn);
+	conn = find(conninfo->string);
+	if (conn == NULL || !use(conn))
+		return NULL;
 	dbl_sec_password_used_check(conn, conninfo);
-	dbl_est_set_encoding(conn);
+	return conn;
+}
+
+/*
+ * Take the kept connection through the loopback server of this name into use for one
+ * call; NULL if there is none of the effective user that is alive and clean.
+ *
+ * The server and the mapping are as they were, because else it is stale; throws 42501
+ * or 28000 if the user's rights are not.
+ */
+DblinkConn *
+dbl_kept_take_loopback(const char *source)
+{
+	DblinkConn *conn = kept_loopback();
+
+	if (conn == NULL || conn->place.userid != GetUserId() ||
+		conn->place.serverid != dbl_opt_server_oid(source))
+		return NULL;
+	dbl_loop_rights_check(conn->place.serverid);
+	if (is_stale(conn) || is_expired(conn) ||
+		conn->place.keep_ms != dbl_loop_keep_time() || !use(conn))
+		return NULL;
 	return conn;
 }

@@ -36,9 +36,6 @@
 
 PG_FUNCTION_INFO_V1(dblink_fdw_validator);
 
-/* An option of servers and user mappings that libpq does not know. */
-#define PASSTHROUGH_OPTION	"use_scram_passthrough"
-
 /* A login with the session's SCRAM keys, and the most that it takes. */
 #define SCRAM_KEYS_FORMAT \
 	"scram_client_key='%s' scram_server_key='%s' require_auth='scram-sha-256' "
@@ -235,9 +232,9 @@ wants_passthrough(List *server_options, List *mapping_options)
 
 	if (!DBLINK_SCRAM_PASSTHROUGH)
 		return false;
-	def = defelem_find(mapping_options, PASSTHROUGH_OPTION);
+	def = defelem_find(mapping_options, DBLINK_PASSTHROUGH_OPTION);
 	if (def == NULL)
-		def = defelem_find(server_options, PASSTHROUGH_OPTION);
+		def = defelem_find(server_options, DBLINK_PASSTHROUGH_OPTION);
 	return def != NULL && defGetBoolean(def);
 }
 
@@ -277,6 +274,18 @@ append_quoted(StringInfo buf, const char *value)
 }
 
 /*
+ * Append an option as a conninfo string has it.
+ */
+static void
+append_option(StringInfo buf, const char *keyword, const char *value)
+{
+	appendStringInfoString(buf, keyword);
+	appendStringInfoChar(buf, '=');
+	append_quoted(buf, value);
+	appendStringInfoChar(buf, ' ');
+}
+
+/*
  * Append those options that belong to objects of "catalog" as key='value'.
  */
 static void
@@ -292,10 +301,7 @@ append_options(StringInfo buf, const PQconninfoOption *known,
 
 		if (option == NULL || !is_option_of(option, catalog))
 			continue;
-		appendStringInfoString(buf, option->keyword);
-		appendStringInfoChar(buf, '=');
-		append_quoted(buf, defGetString(def));
-		appendStringInfoChar(buf, ' ');
+		append_option(buf, option->keyword, defGetString(def));
 	}
 }
 
@@ -344,7 +350,7 @@ server_string(ForeignServer *server, UserMapping *mapping)
 static DblinkConnInfo *
 conninfo_make(const char *string, bool from_server)
 {
-	DblinkConnInfo *conninfo = palloc(sizeof(DblinkConnInfo));
+	DblinkConnInfo *conninfo = palloc0(sizeof(DblinkConnInfo));
 	DblinkOwnedOptions *owner = owned_options_make();
 
 	owner->options = PQconninfoParse(string, &owner->error);
@@ -355,6 +361,57 @@ conninfo_make(const char *string, bool from_server)
 	conninfo->options = owner->options;
 	conninfo->error = owner->error;
 	return conninfo;
+}
+
+/*
+ * Make a DblinkConnInfo of options (a list of DefElem), all of which go into its
+ * string; use_scram_passthrough stands for the session's SCRAM keys.  The string is wiped with
+ * the current memory context.
+ */
+DblinkConnInfo *
+dbl_opt_make(List *options)
+{
+	DblinkSecret *secret = secret_make(SCRAM_KEYS_SIZE + options_size(options));
+	const char *reserved PG_USED_FOR_ASSERTS_ONLY = secret->buf.data;
+	ListCell   *cell;
+
+	foreach(cell, options)
+	{
+		DefElem    *def = lfirst_node(DefElem, cell);
+
+		if (strcmp(def->defname, DBLINK_PASSTHROUGH_OPTION) == 0)
+			append_scram_keys(&secret->buf);
+		else
+			append_option(&secret->buf, def->defname, defGetString(def));
+	}
+
+	/* Had it grown, a copy of the password would stay in memory. */
+	Assert(secret->buf.data == reserved);
+	return conninfo_make(secret->buf.data, true);
+}
+
+/*
+ * Return the foreign server of this name, of any wrapper; InvalidOid if there is
+ * none.
+ */
+Oid
+dbl_opt_server_oid(const char *source)
+{
+	char	   *name = pstrdup(source);
+
+	truncate_identifier(name, strlen(name), false);
+	return get_foreign_server_oid(name, true);
+}
+
+/*
+ * The same, with all that is known of it; NULL if there is none.
+ */
+ForeignServer *
+dbl_opt_server(const char *source)
+{
+	Oid			serverid = dbl_opt_server_oid(source);
+
+	return OidIsValid(serverid) ? GetForeignServer(serverid) : NULL;
 }
 
 /*
@@ -369,12 +426,9 @@ conninfo_make(const char *string, bool from_server)
 const DblinkConnInfo *
 dbl_opt_conninfo(const char *source)
 {
-	char	   *name = pstrdup(source);
-	ForeignServer *server;
+	ForeignServer *server = dbl_opt_server(source);
 	UserMapping *mapping;
 
-	truncate_identifier(name, strlen(name), false);
-	server = GetForeignServerByName(name, true);
 	if (server == NULL)
 		return conninfo_make(source, false);
 
@@ -387,18 +441,25 @@ dbl_opt_conninfo(const char *source)
 }
 
 /*
- * Check whether an option is the one of ours that libpq does not know, in its
- * place.  Throws 42601 if its value is no Boolean.
+ * Check whether an option is one of ours that libpq does not know, in its place.
+ * Throws 42601 if its value is no Boolean.
  */
 static bool
-is_passthrough_option(DefElem *def, Oid catalog)
+is_own_option(DefElem *def, Oid catalog)
 {
-	if (!DBLINK_SCRAM_PASSTHROUGH ||
-		strcmp(def->defname, PASSTHROUGH_OPTION) != 0 ||
-		(catalog != ForeignServerRelationId && catalog != UserMappingRelationId))
-		return false;
-	(void) defGetBoolean(def);
-	return true;
+	bool		of_server = catalog == ForeignServerRelationId;
+	bool		known;
+
+	if (strcmp(def->defname, DBLINK_LOOPBACK_OPTION) == 0)
+		known = of_server;
+	else if (strcmp(def->defname, DBLINK_PASSTHROUGH_OPTION) == 0)
+		known = DBLINK_SCRAM_PASSTHROUGH &&
+			(of_server || catalog == UserMappingRelationId);
+	else
+		known = false;
+	if (known)
+		(void) defGetBoolean(def);
+	return known;
 }
 
 /*
@@ -449,7 +510,7 @@ dblink_fdw_validator(PG_FUNCTION_ARGS)
 		const PQconninfoOption *option = option_find(known, def->defname);
 		const char *hint;
 
-		if (is_passthrough_option(def, catalog) ||
+		if (is_own_option(def, catalog) ||
 			(option != NULL && is_option_of(option, catalog)))
 			continue;
 

@@ -164,6 +164,8 @@ dbl_reg_close(DblinkConn *conn)
 		pfree(conn->place.conninfo);
 	}
 	dbl_diag_forget(conn);
+	if (conn->place.search_path != NULL)
+		pfree(conn->place.search_path);
 	dbl_cancel_close(conn);
 	dbl_ex_clear(conn);
 	dbl_remote_disconnect(conn);

@@ -93,6 +93,22 @@ is_scram_passed_through(const DblinkConnInfo *conninfo)
 }
 
 /*
+ * Check whether the connection can't gain the user anything: it leads to the database
+ * that they are in, as the role that they are.
+ *
+ * A password is to prove that the server does not connect on the strength of its own
+ * identity, as its operating system user or from its own address, to where the user
+ * could not.  Here the user is already where they get to, and loopback.c checks that
+ * they get nowhere else, so there is nothing to prove, however pg_hba.conf lets the
+ * second session in.
+ */
+static bool
+is_own_role(const DblinkConnInfo *conninfo)
+{
+	return OidIsValid(conninfo->loopback);
+}
+
+/*
  * Throw 2F003 if the effective user has to prove their identity, and has given
  * nothing to do it with.
  *
@@ -102,7 +118,7 @@ is_scram_passed_through(const DblinkConnInfo *conninfo)
 void
 dbl_sec_password_given_check(const DblinkConnInfo *conninfo)
 {
-	if (superuser() || is_password_given(conninfo) ||
+	if (superuser() || is_own_role(conninfo) || is_password_given(conninfo) ||
 		is_scram_passed_through(conninfo) || dbl_has_delegated_credentials())
 		return;
 
@@ -128,7 +144,7 @@ dbl_sec_password_used_check(DblinkConn *conn, const DblinkConnInfo *conninfo)
 	Assert(conninfo->options != NULL);
 	Assert(PQstatus(conn->pgconn) == CONNECTION_OK);
 
-	if (superuser() ||
+	if (superuser() || is_own_role(conninfo) ||
 		(PQconnectionUsedPassword(conn->pgconn) && is_password_given(conninfo)) ||
 		is_scram_passed_through(conninfo) ||
 		(dbl_used_gssapi(conn->pgconn) && dbl_has_delegated_credentials()))

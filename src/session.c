@@ -148,20 +148,34 @@ dbl_session_init(void)
 }
 
 /*
- * Take the open connection of this name, or the unnamed one for NULL, into use;
- * NULL if there is none.
+ * Throw 42501 if a connection leads back to this server as another role than the
+ * effective one: it was opened for that role, perhaps in a function with SECURITY
+ * DEFINER, and is that role.
+ */
+static void
+role_check(const DblinkConn *conn)
+{
+	if (!conn->loopback || conn->place.userid == GetUserId())
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 conn->kind == DBLINK_NAMED ?
+			 errmsg("permission denied for connection \"%s\"", conn->name) :
+			 errmsg("permission denied for the unnamed connection"),
+			 errdetail("It leads back to this server as the role that opened it, and only that role may use it.")));
+}
+
+/*
+ * Make an open connection ready for a call, or for being closed.  Returns NULL if it
+ * has to be closed.
  *
  * Throws 55006 if its rows are being converted at this moment: the call comes from
  * within that conversion then, and would read from the middle of a message.  If a
  * stream reads from it, all streams yield; throws the error of one that has failed.
  */
-DblinkConn *
-dbl_session_take(const char *name)
+static DblinkConn *
+take(DblinkConn *conn)
 {
-	DblinkConn *conn = dbl_reg_find(name);
-
-	if (conn == NULL)
-		return NULL;
 	if (conn->exchange.converting)
 		dbl_err_in_use(conn);
 	if (conn->exchange.reader != NULL)
@@ -172,10 +186,62 @@ dbl_session_take(const char *name)
 	{
 		dbl_recover_begin(conn, DBLINK_FINISH);
 		dbl_recover_all();
+		if (conn->exchange.recovery == DBLINK_RECOVERY_LOST)
+		{
+			end_recovery(conn);
+			return NULL;
+		}
 		end_recovery(conn);
-		return dbl_reg_find(name);
 	}
 	return conn;
+}
+
+/*
+ * Take the open connection of this name, or the unnamed one for NULL, into use;
+ * NULL if there is none.  Throws 42501 if it is for another role, and what take()
+ * throws.
+ */
+DblinkConn *
+dbl_session_take(const char *name)
+{
+	DblinkConn *conn = dbl_reg_find(name);
+
+	if (conn == NULL)
+		return NULL;
+	role_check(conn);
+	return take(conn);
+}
+
+/*
+ * Throw 08003: there is no open connection of this name, or no unnamed one.
+ */
+pg_noreturn static void
+not_available(const char *name)
+{
+	if (name != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_DOES_NOT_EXIST),
+				 errmsg("connection \"%s\" not available", name)));
+	ereport(ERROR,
+			(errcode(ERRCODE_CONNECTION_DOES_NOT_EXIST),
+			 errmsg("connection not available")));
+}
+
+/*
+ * Close the open connection of this name, or the unnamed one for NULL.  Every role
+ * may, because another role may have left one that is of no use to this one.  Throws
+ * 08003 if there is none, and what take() throws.
+ */
+void
+dbl_session_close(const char *name)
+{
+	DblinkConn *conn = dbl_reg_find(name);
+
+	if (conn != NULL)
+		conn = take(conn);
+	if (conn == NULL)
+		not_available(name);
+	dbl_reg_close(conn);
 }
 
 /*
@@ -186,15 +252,9 @@ dbl_session_get(const char *name)
 {
 	DblinkConn *conn = dbl_session_take(name);
 
-	if (conn != NULL)
-		return conn;
-	if (name != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONNECTION_DOES_NOT_EXIST),
-				 errmsg("connection \"%s\" not available", name)));
-	ereport(ERROR,
-			(errcode(ERRCODE_CONNECTION_DOES_NOT_EXIST),
-			 errmsg("connection not available")));
+	if (conn == NULL)
+		not_available(name);
+	return conn;
 }
 
 /*
@@ -234,9 +294,14 @@ reserve_fd(DblinkConn *conn)
 static void
 conn_connect(DblinkConn *conn, const DblinkConnInfo *conninfo)
 {
+	dbl_loop_note(conn, conninfo);
 	dbl_est_connect(conn, conninfo, make_room);
+	if (conn->loopback)
+		dbl_loop_session_check(conn);
 	dbl_sec_password_used_check(conn, conninfo);
 	dbl_est_set_encoding(conn);
+	if (conn->loopback && !dbl_loop_set_search_path(conn))
+		dbl_err_report_now(conn, true, "while setting the search path");
 	conn->loops_back = dbl_est_loops_back(conn);
 	dbl_ex_clear(conn);
 	conn->open = true;
@@ -263,7 +328,11 @@ dbl_session_get_or_open(const char *name_or_source)
 	if (conn != NULL)
 		return conn;
 
-	conninfo = dbl_opt_conninfo(name_or_source);
+	conn = dbl_kept_take_loopback(name_or_source);
+	if (conn != NULL)
+		return conn;
+
+	conninfo = dbl_loop_conninfo(name_or_source, DBLINK_ONE_CALL);
 	dbl_sec_password_given_check(conninfo);
 	dbl_sec_options_check(conninfo);
 	conn = dbl_kept_take(conninfo);
@@ -292,14 +361,16 @@ dbl_session_get_or_open(const char *name_or_source)
 void
 dbl_session_open(const char *name, const char *source)
 {
-	const DblinkConnInfo *conninfo = dbl_opt_conninfo(source);
+	DblinkConnKind kind = name != NULL ? DBLINK_NAMED : DBLINK_UNNAMED;
+	const DblinkConnInfo *conninfo = dbl_loop_conninfo(source, kind);
 	DblinkConn *conn;
 
 	dbl_sec_password_given_check(conninfo);
-	if (name == NULL)
-		(void) dbl_session_take(NULL);
+	conn = name == NULL ? dbl_reg_find(NULL) : NULL;
+	if (conn != NULL)
+		(void) take(conn);
 
-	conn = dbl_reg_new(name ? DBLINK_NAMED : DBLINK_UNNAMED);
+	conn = dbl_reg_new(kind);
 	if (name != NULL && DBLINK_NAME_FIRST)
 		dbl_reg_enter_name(conn, name);
 	dbl_sec_options_check(conninfo);

@@ -19,12 +19,17 @@ int			dbl_stream_hold_time = 1000;
 int			dbl_on_early_end = DBLINK_EARLY_END_AUTO;
 int			dbl_result_format = DBLINK_FORMAT_TEXT;
 int			dbl_keep_connections = 0;
+int			dbl_loopback_keep = 60000;
+int			dbl_deadlock_patience = 60000;
 
 /* What dblink.version shows. */
 static char *shown_version = NULL;
 
 /* Called when dblink.keep_connections gets another value. */
 static void (*keep_assigned_to) (int limit) = NULL;
+
+/* Likewise dblink.loopback_keep. */
+static void (*loopback_keep_assigned_to) (int keep_ms) = NULL;
 
 static const struct config_enum_entry streaming_options[] = {
 	{"off", DBLINK_STREAMING_OFF, false},
@@ -57,13 +62,24 @@ keep_assigned(int newval, void *extra)
 }
 
 /*
+ * Assign hook: likewise a connection that is kept for longer than it is to be now.
+ */
+static void
+loopback_keep_assigned(int newval, void *extra)
+{
+	loopback_keep_assigned_to(newval);
+}
+
+/*
  * Define the settings; called once, when the library is loaded.  dblink.version can't
  * be set: stock lacks it, so it tells which dblink this is.
  */
 void
-dbl_settings_init(const char *version, void (*keep_hook) (int limit))
+dbl_settings_init(const char *version, void (*keep_hook) (int limit),
+				  void (*loopback_keep_hook) (int keep_ms))
 {
 	keep_assigned_to = keep_hook;
+	loopback_keep_assigned_to = loopback_keep_hook;
 	DefineCustomStringVariable("dblink.version",
 							   "Shows the version of this dblink.",
 							   NULL,
@@ -96,6 +112,16 @@ dbl_settings_init(const char *version, void (*keep_hook) (int limit))
 							NULL,
 							&dbl_keep_connections, 0, 0, 100,
 							PGC_USERSET, 0, NULL, keep_assigned, NULL);
+	DefineCustomIntVariable("dblink.loopback_keep",
+							"Sets how long a connection through a loopback server is kept open for the next call.",
+							"0 closes it after each call.",
+							&dbl_loopback_keep, 60000, 0, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS, NULL, loopback_keep_assigned, NULL);
+	DefineCustomIntVariable("dblink.deadlock_patience",
+							"Sets how long a remote statement may wait for this session through others before it is canceled.",
+							"-1 waits without limit.",
+							&dbl_deadlock_patience, 60000, -1, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	dbl_count_init();
 	MarkGUCPrefixReserved("dblink");
 }
