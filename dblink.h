@@ -196,8 +196,6 @@ typedef struct DblinkExchange
 								 * block, which a cancel would abort */
 	DblinkOnAbort on_abort;
 
-	bool		deadlock_at_once;	/* a statement that waits for this session is
-									 * cancelled without patience */
 	TimestampTz look_at;		/* when to look for a deadlock; 0 at first */
 	long		look_ms;		/* the interval of looking */
 	uint64		chain;			/* the one that was seen last, 0 for none */
@@ -267,6 +265,9 @@ typedef struct DblinkConn
 	PGconn	   *pgconn;
 	DblinkCancel *cancel;		/* a cancel request in progress, or NULL */
 	struct DblinkNotice *notices;	/* not yet reported; or NULL (notice.c) */
+	bool		deadlock_at_once;	/* for this call, a statement that waits
+									 * for this session is cancelled without
+									 * patience */
 	bool		loopback;		/* by a loopback server: only place.userid may
 								 * use it */
 	bool		loops_back;		/* it leads to this very server */
@@ -637,6 +638,7 @@ extern void dbl_sec_password_used_check(DblinkConn *conn,
 
 /* option.c */
 extern PGDLLEXPORT Datum dblink_fdw_validator(PG_FUNCTION_ARGS);
+extern DefElem *dbl_opt_find(List *options, const char *name);
 extern DblinkConnInfo *dbl_opt_make(List *options);
 extern Oid	dbl_opt_server_oid(const char *source);
 extern ForeignServer *dbl_opt_server(const char *source);
@@ -758,6 +760,7 @@ extern bool dbl_args_map_call(const DblinkScannable *entry, int nargs,
 extern void dbl_err_fill(DblinkError *error, DblinkConn *conn);
 extern void dbl_err_hint_single(DblinkError *error);
 extern void dbl_err_report(const DblinkError *error, int elevel, const char *action);
+extern bool dbl_err_is_remote(const ErrorData * error);
 extern void dbl_err_report_now(DblinkConn *conn, bool fail_on_error, const char *action);
 pg_noreturn extern void dbl_err_throw_single(DblinkConn *conn, const char *action);
 extern const char *dbl_err_message(DblinkConn *conn);

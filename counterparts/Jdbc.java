@@ -92,6 +92,21 @@ public class Jdbc {
 
 	/** What every mode of the protocol must do. */
 	static void basics(String mode, Connection c) throws SQLException {
+		basicCalls(mode, c);
+		parameters(mode, c);
+	}
+
+	/** Parameters that go on to the remote: strings, typed values, null, arrays. */
+	static void parameters(String mode, Connection c) throws SQLException {
+		check(mode + ": strings and null go on", rows(c, "SELECT * FROM dblink_query('c', 'SELECT $1, $2', ?, ?) AS t(a text, b text)", "it's", null), "it's|null");
+		check(mode + ": typed values go on", rows(c, "SELECT * FROM dblink_query('c', 'SELECT $1 + 1, $2 * 2', ?::int, ?::numeric) AS t(a int, b numeric)", 41, new java.math.BigDecimal("1.50")), "42|3.00");
+		check(mode + ": a string beside a number", rows(c, "SELECT * FROM dblink_query('c', 'SELECT $1::date + 1, $2 * 2', ?::text, ?::int) AS t(a text, b int)", "2024-02-28", 4), "2024-02-29|8");
+		check(mode + ": a typed null", rows(c, "SELECT * FROM dblink_query_as(NULL::bool, 'c', 'SELECT $1 IS NULL', ?::date)", new Object[] {null}), "true");
+		check(mode + ": an array", rows(c, "SELECT * FROM dblink_query_as(NULL::int, 'c', 'SELECT unnest($1) + 1', ?::int[])", c.createArrayOf("int4", new Integer[] {1, 2})), "2 3");
+		check(mode + ": a command", rows(c, "SELECT dblink_execute('c', 'SELECT generate_series(1, $1)', ?::int)", 5), "5");
+	}
+
+	static void basicCalls(String mode, Connection c) throws SQLException {
 		check(mode + ": connect", rows(c, "SELECT dblink_connect('c', ?)", REMOTE), "OK");
 		check(mode + ": parameters", rows(c, "SELECT * FROM dblink('c', ?) AS t(i int, x text)", "SELECT 1, 'it''s'"), "1|it's");
 		StringBuilder got = new StringBuilder();
@@ -307,7 +322,7 @@ public class Jdbc {
 		check("extensions", rows(c, "SELECT e.extname, e.extversion, n.nspname, count(d.*) > 41 FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace"
 				+ " LEFT JOIN pg_depend d ON d.refobjid = e.oid AND d.deptype = 'e' WHERE e.extname = 'dblink' GROUP BY 1, 2, 3"), "dblink|1.2|public|true");
 		check("function definitions", rows(c, "SELECT count(*) FROM (SELECT pg_get_functiondef(p.oid), pg_get_function_identity_arguments(p.oid), pg_get_function_result(p.oid), l.lanname,"
-				+ " obj_description(p.oid) FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE p.proname LIKE 'dblink%') q"), "41");
+				+ " obj_description(p.oid) FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE p.proname LIKE 'dblink%') q"), "55");
 		check("wrappers", rows(c, "SELECT fdwname, fdwvalidator::regproc, fdwhandler::oid FROM pg_foreign_data_wrapper"), "dblink_fdw|dblink_fdw_validator|0");
 		check("a page of a view", rows(c, "SELECT * FROM far ORDER BY id LIMIT 2 OFFSET 4"), "5|5 6|6");
 		check("its number of rows", rows(c, "SELECT count(*) FROM far"), "10");

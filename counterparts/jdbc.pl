@@ -12,9 +12,10 @@ use DblinkTest;
 use Counterpart;
 
 my ($local, $remote) = make_pair();
+no_error(session($local), 'CREATE EXTENSION dblink2', 'dblink2');
 $ENV{REMOTE} = conninfo($remote, application_name => 'jdbc');
 $ENV{LOCAL} = 'jdbc:postgresql://127.0.0.1:' . $local->port . '/postgres?user=' . query_value($local, 'SELECT current_user');
 run_program('javac', '-d', work_dir(), 'counterparts/Jdbc.java');
-client_checks(201, 'java', '-Xmx256m', '-cp', work_dir() . ':/usr/share/java/postgresql.jar', 'Jdbc');
+client_checks(219, 'java', '-Xmx256m', '-cp', work_dir() . ':/usr/share/java/postgresql.jar', 'Jdbc');
 remote_quiet($remote, "application_name = 'jdbc'", 'no session is left on the remote');
 done_testing();

@@ -56,7 +56,7 @@ sub pooled
 my $pid_sql = "SELECT pid FROM dblink('c', 'SELECT pg_backend_pid()') AS t(pid int)";
 
 my $s = session($local);
-$s->run('CREATE ROLE plain LOGIN');
+$s->run('CREATE ROLE plain LOGIN; CREATE EXTENSION dblink2');
 my $plain = session($local, user => 'plain');
 my $admin = session($remote);
 $admin->run('CREATE TABLE number AS SELECT i, i::text AS t, i * 1.5 AS n FROM generate_series(1, 2000) i;'
@@ -86,6 +86,10 @@ foreach my $mode ('session', 'transaction')
 	rows_are($s, "SELECT x FROM dblink('c', 'SELECT ''\xc3\xa9\xe2\x82\xac''') AS t(x text)", "\xc3\xa9\xe2\x82\xac", "$mode: UTF8");
 	fails_with($s, "SELECT * FROM dblink('c', 'SELECT 1/0') AS t(x int)",
 		{ state => '22012', message => 'division by zero', context => qr/on dblink connection named "c"$/ }, "$mode: a remote error");
+	rows_are($s, "SELECT * FROM dblink_query('c', 'SELECT \$1 + 1, \$2', 41, 'x') AS t(i int, t text)", '42|x', "$mode: parameters");
+	rows_are($s, "SELECT dblink_execute('c', 'SELECT generate_series(1, \$1)', g) FROM generate_series(1, 5) g", "1\n2\n3\n4\n5", "$mode: commands with parameters, in turns");
+	rows_are($s, "SELECT sum(i) FROM dblink_query_as(NULL::int, 'c', 'SELECT i FROM number WHERE i = ANY (\$1)', ARRAY[1, 2, 3]) i", '6', "$mode: rows of a type");
+	rows_are($s, "SELECT string_agg(type_name, ' ') FROM dblink_describe('c', 'SELECT * FROM number')", 'integer text numeric', "$mode: a description");
 	rows_are($s, "SELECT dblink_exec('c', 'CREATE TABLE made_$mode (i int)'); SELECT dblink_exec('c', 'INSERT INTO made_$mode SELECT 1')",
 		"CREATE TABLE\nINSERT 0 1", "$mode: commands");
 

@@ -100,5 +100,26 @@ SELECT * FROM dblink('shop', 'SELECT email FROM users_active ORDER BY id') AS t(
 SELECT dblink_connect('host=127.0.0.1 port=@PORT@ dbname=shop user=app');
 RESET ROLE;
 
+-- A second extension, dblink2, takes values as parameters, and rows as those of
+-- a table.
+CREATE EXTENSION dblink2;
+CREATE TABLE todos (id int, task text, done bool);
+INSERT INTO todos SELECT * FROM dblink_query_as(NULL::todos, 'my_new_conn',
+  'SELECT * FROM todos WHERE id <= $1', 3);
+
+-- Only the wanted rows of a large table travel.
+SELECT * FROM dblink_query('my_new_conn', 'SELECT id, amount FROM orders WHERE id = ANY ($1)',
+  (SELECT array_agg(id) FROM customers)) AS t(id int, amount numeric);
+
+-- A log entry that stays after ROLLBACK, by a second session in one's own
+-- database: no address, no password.
+CREATE SERVER here FOREIGN DATA WRAPPER dblink_fdw OPTIONS (loopback 'on');
+CREATE TABLE log (message text, customer int);
+BEGIN;
+UPDATE customers SET name = 'Ada L.' WHERE id = 1;
+SELECT dblink_execute('here', 'INSERT INTO log VALUES ($1, $2)', 'it''s changed', 1);
+ROLLBACK;
+SELECT * FROM log;
+
 -- Done.
 SELECT dblink_disconnect('my_new_conn'), dblink_disconnect();

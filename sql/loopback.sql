@@ -153,9 +153,9 @@ CREATE USER MAPPING FOR PUBLIC SERVER regress_dblink_here OPTIONS (user 'regress
 SELECT state, message FROM outcome($$SELECT here('SELECT 1')$$);
 DROP USER MAPPING FOR PUBLIC SERVER regress_dblink_here;
 -- should fail: the owner's options would be in everyone's session
-GRANT USAGE ON FOREIGN DATA WRAPPER dblink_fdw TO regress_dblink_plain;
-SET ROLE regress_dblink_plain;
 CREATE SERVER regress_dblink_owned FOREIGN DATA WRAPPER dblink_fdw OPTIONS (loopback 'true', options '-c search_path=evil');
+ALTER SERVER regress_dblink_owned OWNER TO regress_dblink_plain;
+SET ROLE regress_dblink_plain;
 SELECT * FROM outcome($$SELECT * FROM dblink('regress_dblink_owned', 'SELECT 1') AS t (x int)$$);
 ALTER SERVER regress_dblink_owned OPTIONS (DROP options);
 SELECT * FROM dblink('regress_dblink_owned', 'SELECT current_user') AS t (x text);
@@ -232,5 +232,4 @@ SET client_min_messages = warning;
 DROP SERVER regress_dblink_here, regress_dblink_owned, regress_dblink_other CASCADE;
 DROP FOREIGN DATA WRAPPER regress_dblink_wrapper;
 DROP SCHEMA regress_dblink_loopback CASCADE;
-REVOKE USAGE ON FOREIGN DATA WRAPPER dblink_fdw FROM regress_dblink_plain;
 DROP ROLE regress_dblink_plain, regress_dblink_definer, regress_dblink_nologin;

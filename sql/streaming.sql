@@ -604,6 +604,25 @@ SELECT dblink_exec('conn', 'ROLLBACK');
 SELECT * FROM dblink('conn', 'SELECT 1') AS t(a int);
 RESET dblink.on_early_end;
 
+-- 1 and t: of a call by string, too, the remote statement is ended that would send nothing for long
+SELECT a FROM dblink(:'loop', 'SELECT g, filler FROM big UNION ALL SELECT a.g, '''' FROM big AS a, big AS b, big AS c WHERE a.g + b.g + c.g = -1') AS t(a int, f text) LIMIT 1;
+SELECT all_idle();
+-- should fail: what the stream has yielded to has caught its error, which is the statement's all the same
+CREATE FUNCTION caught_at(conn text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN dblink_exec(conn, 'SET work_mem TO DEFAULT');
+EXCEPTION WHEN OTHERS THEN
+	RETURN SQLERRM;
+END $$;
+SELECT a, caught_at('other') FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big_in_order') AS t(a int, f text) LIMIT 1;
+SELECT a, caught_at('other') FROM dblink(:'loop', 'SELECT 1 / (4000 - g), filler FROM big_in_order') AS t(a int, f text) LIMIT 1;
+-- it ends with the run: streamed; if the plan goes on after it: materialized
+SELECT sources($$SELECT * FROM (SELECT row_number() OVER () AS n, a FROM dblink('conn', 'SELECT g FROM big') AS t(a int)) AS s WHERE n < 3$$);
+SELECT sources($$SELECT * FROM (SELECT row_number() OVER () AS n, a FROM dblink('conn', 'SELECT g FROM big') AS t(a int)) AS s WHERE n < 3 UNION ALL VALUES (1, 2)$$);
+SELECT sources($$SELECT EXISTS (SELECT FROM dblink('conn', 'SELECT g FROM big') AS t(a int))$$);
+SELECT sources($$SELECT EXISTS (SELECT FROM dblink('conn', 'SELECT g FROM big') AS t(a int)), (SELECT pg_sleep(0.01) IS NULL)$$);
+SELECT sources($$SELECT 1 WHERE EXISTS (SELECT FROM dblink('conn', 'SELECT g FROM big') AS t(a int)) AND pg_sleep(0.01) IS NOT NULL$$);
+
 -- 7. Errors in mid-stream.
 
 -- should fail: a local error; the remote statement, endless, is ended and the connection free
@@ -614,6 +633,10 @@ SELECT * FROM dblink('conn', 'SELECT 1') AS t(a int);
 SELECT count(*) FROM dblink('conn', 'SELECT 1 / (4000 - g), filler FROM big_in_order') AS t(a int, f text);
 \echo :SQLSTATE
 SELECT * FROM dblink('conn', 'SELECT 1') AS t(a int);
+-- should fail; INSERT 0 1, COMMIT: a time limit of another remote does not cancel what runs in a transaction block
+SELECT dblink_exec('conn', 'BEGIN'), dblink_exec('conn', 'INSERT INTO noted VALUES (''kept'')'), dblink_exec('other', 'SET statement_timeout = 50');
+SELECT count(*) FROM dblink('conn', 'SELECT g, filler FROM big UNION ALL SELECT 1, pg_sleep(0.5)::text') AS t(a int, f text), dblink('other', 'SELECT pg_sleep(10)::text') AS u(b text);
+SELECT dblink_exec('conn', 'COMMIT'), dblink_exec('other', 'RESET statement_timeout');
 -- the same caught in PL/pgSQL, around the loop and within it
 CREATE FUNCTION caught(OUT around text, OUT within text) LANGUAGE plpgsql AS $$
 DECLARE a int;

@@ -92,8 +92,9 @@ throw_mismatch(FunctionCallInfo fcinfo, int n, Oid wanted)
 bool
 dbl_arg_is_text(Oid type)
 {
-	return OidIsValid(type) && get_typlen(type) == -1 &&
-		TypeCategory(type) == TYPCATEGORY_STRING;
+	return type == TEXTOID ||
+		(OidIsValid(type) && get_typlen(type) == -1 &&
+		 TypeCategory(type) == TYPCATEGORY_STRING);
 }
 
 /*

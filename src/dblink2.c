@@ -58,6 +58,20 @@ read_call(FunctionCallInfo fcinfo, int first, DblinkCall *call)
 }
 
 /*
+ * Get the connection of a call, as dbl_session_get_or_open() does.  A statement that
+ * waits for this very session is a deadlock, and unlike in the functions of dblink, there
+ * are no users who rely on a time-out to end it.
+ */
+static DblinkConn *
+get_conn(const DblinkCall *call)
+{
+	DblinkConn *conn = dbl_session_get_or_open(call->source);
+
+	conn->deadlock_at_once = true;
+	return conn;
+}
+
+/*
  * dblink_query(connection, sql [, parameters]) returns setof record
  *
  * Runs SQL, and returns the rows of its last statement, as dblink() does: a command
@@ -77,7 +91,7 @@ dblink_query(PG_FUNCTION_ARGS)
 	read_call(fcinfo, 0, &call);
 	query.params = call.params;
 	query.single = call.params != NULL;
-	query.conn = dbl_session_get_or_open(call.source);
+	query.conn = get_conn(&call);
 	dbl_kept_yield_to(call.sql);
 
 	if (dbl_res_send(&query, call.sql, dbl_res_expected(fcinfo)))
@@ -109,7 +123,7 @@ dblink_query_as(PG_FUNCTION_ARGS)
 	read_call(fcinfo, 1, &call);
 	query.params = call.params;
 	query.single = call.params != NULL;
-	query.conn = dbl_session_get_or_open(call.source);
+	query.conn = get_conn(&call);
 	dbl_kept_yield_to(call.sql);
 
 	if (dbl_res_send(&query, call.sql, tupdesc))
@@ -159,7 +173,7 @@ dblink_execute(PG_FUNCTION_ARGS)
 
 	dbl_stream_yield_all();
 	read_call(fcinfo, 0, &call);
-	conn = dbl_session_get_or_open(call.source);
+	conn = get_conn(&call);
 	dbl_kept_yield_to(call.sql);
 	res = dbl_ex_run_params(conn, call.sql, call.params);
 
@@ -299,7 +313,7 @@ dblink_describe(PG_FUNCTION_ARGS)
 	dbl_stream_yield_all();
 	dbl_res_begin(fcinfo);
 	read_call(fcinfo, 0, &call);
-	query.conn = dbl_session_get_or_open(call.source);
+	query.conn = get_conn(&call);
 	description = describe(query.conn, call.sql);
 
 	args[0].value = args[1].value = CStringGetTextDatum(DESCRIBE_SQL);

@@ -46,8 +46,8 @@
 typedef struct Blocker
 {
 	int			pid;			/* as that of its lock group's leader */
-	int			waiter;			/* index of the process that waits for it, or -1 */
-	bool		is_ours;		/* it is this session, and holds the lock itself */
+	int			waiter;			/* index of the one that waits for it, or -1 */
+	bool		is_ours;		/* this session holds the lock itself */
 	LOCKTAG		tag;			/* of the lock that is waited for */
 	LOCKMODE	mode;			/* in which it is; NoLock for a safe snapshot */
 	TimestampTz wait_start;		/* since when; 0 if that is not known */
@@ -392,7 +392,7 @@ look(DblinkConn *conn, DblinkDeadlock *found)
 
 /*
  * The same, as exchange.c asks for it: memory is used for this look only, because a
- * wait may be long, but for found->detail, which is the caller's.
+ * wait may be long; only found->detail stays, and is the caller's.
  */
 static void
 check(DblinkConn *conn, DblinkDeadlock *found)

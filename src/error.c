@@ -202,6 +202,15 @@ dbl_err_report(const DblinkError *error, int elevel, const char *action)
 }
 
 /*
+ * Check whether an error that was caught is one of a remote server.
+ */
+bool
+dbl_err_is_remote(const ErrorData * error)
+{
+	return error->funcname != NULL && strcmp(error->funcname, "dbl_err_report") == 0;
+}
+
+/*
  * Report the error of a connection right away: throws it if fail_on_error, else
  * raises a NOTICE.
  */

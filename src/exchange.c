@@ -33,6 +33,9 @@
  */
 #define CHUNK_ROWS		8
 
+/* How long a query's result is read for the notifications among it. */
+#define NOTIFY_MS		10
+
 /* The longest interval of looking for a deadlock, unless deadlock_timeout is longer. */
 #define MAX_LOOK_MS		10000
 
@@ -340,7 +343,11 @@ dbl_ex_ask(DblinkConn *conn, const char *sql, const DblinkQueryParams *params)
 					   params ? params->types : NULL) ||
 		!PQsendDescribePrepared(conn->pgconn, "") ||
 		!PQpipelineSync(conn->pgconn))
+	{
+		/* Without the Sync there may never be an answer to wait for. */
+		conn->exchange.on_abort = DBLINK_CANCEL;
 		not_sent(conn);
+	}
 	send_out(conn);
 	return true;
 }
@@ -380,7 +387,7 @@ dbl_ex_is_ready(DblinkConn *conn)
 
 	if (!dbl_remote_is_partial(ex->res))
 	{
-		if (ex->phase == DBLINK_FETCHING && ex->res != NULL)
+		if (ex->phase == DBLINK_FETCHING && ex->res != NULL && ex->cancels == 0)
 			return true;
 		(void) dbl_set_chunked_rows(conn->pgconn, CHUNK_ROWS);
 	}
@@ -444,7 +451,7 @@ is_hopeless(DblinkConn *conn, const DblinkDeadlock *found)
 	DblinkExchange *ex = &conn->exchange;
 	TimestampTz until;
 
-	if (found->kind == DBLINK_DEADLOCK_DIRECT && (conn->loopback || ex->deadlock_at_once))
+	if (found->kind == DBLINK_DEADLOCK_DIRECT && (conn->loopback || conn->deadlock_at_once))
 		return true;
 	if (found->kind == DBLINK_DEADLOCK_NONE || dbl_deadlock_patience < 0)
 	{
@@ -778,19 +785,24 @@ dbl_ex_description(DblinkConn *conn)
  * the next.  NULL at the end.
  *
  * One read of the socket may hold only some of them, so it is read until it is
- * empty.
+ * empty.  But while an asynchronous query is in progress, its result is not read for
+ * longer than a moment.
  */
 PGnotify *
 dbl_ex_next_notify(DblinkConn *conn)
 {
 	DblinkExchange *ex = &conn->exchange;
 	bool		first = ex->notify == NULL;
+	bool		busy = PQtransactionStatus(conn->pgconn) == PQTRANS_ACTIVE;
+	TimestampTz deadline = dbl_deadline(NOTIFY_MS);
 
 	PQfreemem(ex->notify);
 	ex->notify = NULL;
 	while ((ex->notify = PQnotifies(conn->pgconn)) == NULL)
 	{
 		if (!first && !dbl_remote_is_readable(conn))
+			break;
+		if (busy && dbl_time_left(deadline) == 0)
 			break;
 		first = false;
 		dbl_ex_serve_interrupts();

@@ -219,7 +219,7 @@ forget_notifications(PGconn *pgconn)
 }
 
 /*
- * Check whether a connection is to be kept, as the settings are now.
+ * Check whether a connection must be kept, as the settings are now.
  */
 static bool
 is_wanted(const DblinkConn *conn)

@@ -73,24 +73,6 @@ static const char *const fixed_options[][2] = {
 static char *socket_directory = NULL;
 
 /*
- * Return the value of an option of a foreign server, NULL if it is not set.
- */
-static DefElem *
-option_find(List *options, const char *name)
-{
-	ListCell   *cell;
-
-	foreach(cell, options)
-	{
-		DefElem    *def = lfirst_node(DefElem, cell);
-
-		if (strcmp(def->defname, name) == 0)
-			return def;
-	}
-	return NULL;
-}
-
-/*
  * Check whether a validator is this library's.  Only then we know that the option
  * "loopback" of a server means what it does here.
  */
@@ -111,7 +93,7 @@ is_our_validator(Oid funcid)
 static bool
 is_loopback(ForeignServer *server)
 {
-	DefElem    *def = option_find(server->options, DBLINK_LOOPBACK_OPTION);
+	DefElem    *def = dbl_opt_find(server->options, DBLINK_LOOPBACK_OPTION);
 
 	return def != NULL &&
 		is_our_validator(GetForeignDataWrapper(server->fdwid)->fdwvalidator) &&
@@ -225,7 +207,7 @@ options_check(ForeignServer *server, List *options, const char *object,
 static void
 session_options_check(ForeignServer *server)
 {
-	if (option_find(server->options, "options") != NULL && !superuser_arg(server->owner))
+	if (dbl_opt_find(server->options, "options") != NULL && !superuser_arg(server->owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to set connection option \"%s\"", "options"),
@@ -319,7 +301,7 @@ dbl_loop_keep_time(void)
 static const char *
 session_options(ForeignServer *server, DblinkConnKind kind)
 {
-	DefElem    *def = option_find(server->options, "options");
+	DefElem    *def = dbl_opt_find(server->options, "options");
 	const char *own = def != NULL ? defGetString(def) : "";
 
 	if (kind == DBLINK_ONE_CALL && dbl_loop_keep_time() > 0)
@@ -369,8 +351,8 @@ add_option(List *options, const char *keyword, const char *value)
 static List *
 add_credentials(List *options, List *mapping)
 {
-	DefElem    *password = option_find(mapping, "password");
-	DefElem    *passthrough = option_find(mapping, DBLINK_PASSTHROUGH_OPTION);
+	DefElem    *password = dbl_opt_find(mapping, "password");
+	DefElem    *passthrough = dbl_opt_find(mapping, DBLINK_PASSTHROUGH_OPTION);
 
 	if (password != NULL)
 		options = lappend(options, password);

@@ -120,11 +120,15 @@ dbl_notice_report(DblinkConn *conn)
 	while (conn->notices != NULL)
 	{
 		DblinkNotice *notice;
+		const char *clean;
 		char	   *text;
 		int			dropped;
 
 		CHECK_FOR_INTERRUPTS();
-		text = pchomp(dbl_err_clean(conn->notices->text));
+		clean = dbl_err_clean(conn->notices->text);
+		text = pchomp(clean);
+
+		pfree(unconstify(char *, clean));
 
 		notice = pop(conn);
 		dropped = conn->notices == NULL ? notice->dropped : 0;

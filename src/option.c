@@ -205,8 +205,8 @@ is_option_of(const PQconninfoOption *option, Oid catalog)
 /*
  * Return the option of this name, NULL if there is none.
  */
-static DefElem *
-defelem_find(List *options, const char *name)
+DefElem *
+dbl_opt_find(List *options, const char *name)
 {
 	ListCell   *cell;
 
@@ -232,9 +232,9 @@ wants_passthrough(List *server_options, List *mapping_options)
 
 	if (!DBLINK_SCRAM_PASSTHROUGH)
 		return false;
-	def = defelem_find(mapping_options, DBLINK_PASSTHROUGH_OPTION);
+	def = dbl_opt_find(mapping_options, DBLINK_PASSTHROUGH_OPTION);
 	if (def == NULL)
-		def = defelem_find(server_options, DBLINK_PASSTHROUGH_OPTION);
+		def = dbl_opt_find(server_options, DBLINK_PASSTHROUGH_OPTION);
 	return def != NULL && defGetBoolean(def);
 }
 
@@ -448,15 +448,12 @@ static bool
 is_own_option(DefElem *def, Oid catalog)
 {
 	bool		of_server = catalog == ForeignServerRelationId;
-	bool		known;
+	bool		known = false;
 
 	if (strcmp(def->defname, DBLINK_LOOPBACK_OPTION) == 0)
 		known = of_server;
-	else if (strcmp(def->defname, DBLINK_PASSTHROUGH_OPTION) == 0)
-		known = DBLINK_SCRAM_PASSTHROUGH &&
-			(of_server || catalog == UserMappingRelationId);
-	else
-		known = false;
+	if (DBLINK_SCRAM_PASSTHROUGH && strcmp(def->defname, DBLINK_PASSTHROUGH_OPTION) == 0)
+		known = of_server || catalog == UserMappingRelationId;
 	if (known)
 		(void) defGetBoolean(def);
 	return known;

@@ -95,16 +95,13 @@ declared_type(Oid type)
 }
 
 /*
- * Check whether the text of a value is the same whatever the session's settings
- * are, or as they are now.
+ * Check whether the text of a value of this very type is the same whatever the
+ * session's settings are, or as they are now.
  */
 static bool
-is_text_fixed(Oid type)
+is_own_text_fixed(Oid type)
 {
-	Oid			base = getBaseType(type);
-	Oid			element = get_element_type(base);
-
-	switch (OidIsValid(element) ? getBaseType(element) : base)
+	switch (type)
 	{
 		case BOOLOID:
 		case BYTEAOID:
@@ -135,6 +132,22 @@ is_text_fixed(Oid type)
 		default:
 			return false;
 	}
+}
+
+/*
+ * The same for a type that may be a domain, or an array.
+ */
+static bool
+is_text_fixed(Oid type)
+{
+	Oid			base;
+	Oid			element;
+
+	if (is_own_text_fixed(type))
+		return true;
+	base = getBaseType(type);
+	element = get_element_type(base);
+	return is_own_text_fixed(OidIsValid(element) ? getBaseType(element) : base);
 }
 
 /*

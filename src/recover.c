@@ -213,6 +213,24 @@ send_cancel(DblinkConn *conn)
 }
 
 /*
+ * The first cancel request.  If one is under way, because the call was interrupted
+ * while it waited for that, it is this one: a second could come after the statement.
+ */
+static void
+first_cancel(DblinkConn *conn)
+{
+	DblinkExchange *ex = &conn->exchange;
+
+	if (dbl_cancel_is_over(conn))
+	{
+		send_cancel(conn);
+		return;
+	}
+	ex->cancels++;
+	ex->until = dbl_deadline(CANCELLED_MS);
+}
+
+/*
  * Go on with a request that is under way, if it can.
  */
 static void
@@ -239,7 +257,7 @@ cancel_step(DblinkConn *conn)
 	bool		exiting = proc_exit_inprogress || ProcDiePending;
 
 	if (ex->cancels == 0)
-		send_cancel(conn);
+		first_cancel(conn);
 	continue_cancel(conn);
 
 	/*
@@ -363,12 +381,12 @@ dbl_recover_all(void)
 {
 	bool		pending;
 
-	if ((proc_exit_inprogress || ProcDiePending) && exit_deadline == 0)
-		exit_deadline = dbl_deadline(EXIT_CANCEL_MS);
 	do
 	{
 		dlist_iter	iter;
 
+		if ((proc_exit_inprogress || ProcDiePending) && exit_deadline == 0)
+			exit_deadline = dbl_deadline(EXIT_CANCEL_MS);
 		pending = false;
 		dlist_foreach(iter, dbl_reg_list())
 		{

@@ -54,12 +54,25 @@ dbl_run_is_whole(EState *estate)
 }
 
 /*
- * Check whether this SQLSTATE says that the statement was interrupted.
+ * Check whether the error that is being handled says that the statement was
+ * interrupted.  One of a remote server, which has a time limit of its own, does not: it
+ * is an error like others.  "context" is for memory that is freed again.
  */
 static bool
-is_interrupt(int sqlstate)
+is_interrupt(MemoryContext context)
 {
-	return ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_OPERATOR_INTERVENTION;
+	MemoryContext error_context;
+	ErrorData  *error;
+	bool		is_remote;
+
+	if (ERRCODE_TO_CATEGORY(geterrcode()) != ERRCODE_OPERATOR_INTERVENTION)
+		return false;
+	error_context = MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	is_remote = dbl_err_is_remote(error);
+	FreeErrorData(error);
+	MemoryContextSwitchTo(error_context);
+	return !is_remote;
 }
 
 /*
@@ -108,6 +121,7 @@ executor_run(DBLINK_EXECUTOR_RUN_ARGS)
 		.whole = count == 0 && ScanDirectionIsForward(direction),
 		.outer = current_run
 	};
+	MemoryContext caller_context = CurrentMemoryContext;
 
 	yield_to_plan(queryDesc);
 	current_run = &run;
@@ -121,7 +135,7 @@ executor_run(DBLINK_EXECUTOR_RUN_ARGS)
 	PG_CATCH();
 	{
 		current_run = run.outer;
-		if (is_interrupt(geterrcode()))
+		if (is_interrupt(caller_context))
 			dbl_ex_note_interrupt();
 		PG_RE_THROW();
 	}

@@ -372,6 +372,7 @@ begin_query(DblinkScanState *state, const NullableDatum *values, DblinkQuery *qu
 		dbl_stream_yield_all();
 	query->conn = state->entry->needs_name || state->entry->function == DBLINK_SCAN_FETCH ?
 		dbl_session_get(source) : dbl_session_get_or_open(source);
+	query->conn->deadlock_at_once = state->entry->takes_params;
 	if (sql == NULL)
 	{
 		traits = query->conn->async.sql;

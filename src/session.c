@@ -209,6 +209,7 @@ dbl_session_take(const char *name)
 	if (conn == NULL)
 		return NULL;
 	role_check(conn);
+	conn->deadlock_at_once = false;
 	return take(conn);
 }
 

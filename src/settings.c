@@ -62,7 +62,7 @@ keep_assigned(int newval, void *extra)
 }
 
 /*
- * Assign hook: likewise a connection that is kept for longer than it is to be now.
+ * Assign hook: likewise a connection that has been kept for longer than the new limit.
  */
 static void
 loopback_keep_assigned(int newval, void *extra)

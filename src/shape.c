@@ -135,6 +135,17 @@ find(Plan *plan, Plan *target, Place place, Place *found)
 			part.last = false;
 			return find(outerPlan(plan), target, part, found);
 
+			/* This may end before its input does if it has a run condition. */
+		case T_WindowAgg:
+			if (((WindowAgg *) plan)->runCondition == NIL)
+			{
+				part.whole = place.whole;
+				part.last = false;
+			}
+			else
+				part.last = place.last && is_quick(plan);
+			return find(outerPlan(plan), target, part, found);
+
 			/* What a recursive union repeats is read again. */
 		case T_RecursiveUnion:
 			part.last = false;
@@ -157,12 +168,17 @@ find(Plan *plan, Plan *target, Place place, Place *found)
 }
 
 /*
- * Check whether a plan consists of subqueries, and expressions that take no time.
+ * Check whether a statement consists of one subquery, and expressions that take no
+ * time.
  */
 static bool
-is_bare(Plan *plan)
+is_bare(PlannedStmt *stmt)
 {
-	return IsA(plan, Result) && outerPlan(plan) == NULL && is_quick(plan);
+	Plan	   *plan = stmt->planTree;
+
+	return list_length(stmt->subplans) == 1 &&
+		IsA(plan, Result) && outerPlan(plan) == NULL && is_quick(plan) &&
+		!contain_volatile_functions(((Result *) plan)->resconstantqual);
 }
 
 /*
@@ -182,7 +198,7 @@ place_of(PlannedStmt *stmt, Plan *scan)
 	if (find(stmt->planTree, scan, place, &found))
 		return found;
 	place.whole = false;
-	place.last = is_bare(stmt->planTree);
+	place.last = is_bare(stmt);
 	foreach(cell, stmt->subplans)
 	{
 		Plan	   *subplan = lfirst(cell);

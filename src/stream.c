@@ -45,6 +45,9 @@
 /* How long the rest of a result may take to arrive before it is cancelled. */
 #define DRAIN_MS		20
 
+/* How long a cancel request is waited for before the rest is read all the same. */
+#define CANCEL_MS		1000
+
 /*
  * A result that is being read.  Rows are handed out in the order of the fields: first
  * those in the spool, then those in the batch, then those in "res"; but if there is a
@@ -684,9 +687,11 @@ drain_briefly(DblinkStream *stream)
 }
 
 /*
- * Cancel the remote statement.  The request is waited for, and so is the end of the
- * answer: unlike in an abort, there is no reason to give up.  An error that comes with
- * it is not reported.
+ * Cancel the remote statement.  The end of the answer is waited for, unless the
+ * connection is closed anyway: unlike in an abort, there is no reason to give up.  But the
+ * request may be lost, and the answer complete without it.  An error that comes with it
+ * is not reported.  Closing alone would not end a statement that sends nothing for a
+ * while.
  */
 static void
 cancel(DblinkStream *stream)
@@ -694,18 +699,21 @@ cancel(DblinkStream *stream)
 	DblinkConn *conn = stream->reader.conn;
 
 	stream->row = stream->nrows;
+	if (dbl_cancel_begin(conn) == NULL)
+		(void) dbl_cancel_await(conn, CANCEL_MS);
 	if (conn->kind == DBLINK_ONE_CALL)
 	{
 		stream->reading = false;
 		dbl_reg_close(conn);
 		return;
 	}
-	if (dbl_cancel_begin(conn) == NULL)
-		(void) dbl_cancel_await(conn, -1);
-	dbl_cancel_close(conn);
 	drain(stream);
 	stream->answer.error.primary = NULL;
 	dbl_diag_forget(conn);
+
+	/* One that may still arrive is waited for before the next statement. */
+	if (conn->cancel != NULL && dbl_cancel_is_over(conn))
+		dbl_cancel_close(conn);
 }
 
 /*
@@ -731,16 +739,15 @@ may_cancel(DblinkStream *stream)
 /*
  * The plan needs no more rows: bring the remote statement to its end.  Drained, it may
  * still throw the remote's error, as it would have before the first row without
- * streaming.
+ * streaming.  So it does if the stream has yielded, and what it yielded to has caught
+ * the error.
  */
 void
 dbl_stream_end_early(DblinkStream *stream)
 {
-	if (stream->reader.conn == NULL)
-		return;
-	if (stream->reading && may_cancel(stream))
+	if (stream->reader.conn != NULL && stream->reading && may_cancel(stream))
 		cancel(stream);
-	else
+	else if (stream->reader.conn != NULL)
 		drain(stream);
 	error_check(stream);
 }

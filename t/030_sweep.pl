@@ -41,6 +41,7 @@ watch($remote)->run("CREATE ROLE swept LOGIN PASSWORD '$password'");
 my $can_tls = certificate($remote);
 
 my $s = session($local);
+$s->run('CREATE EXTENSION dblink2');
 my $sockets = local_fds($s);
 my $proxy = striking_proxy($remote->port);
 my ($points, $passed, $silent, $missed) = (0, 0, 0, 0);
@@ -111,6 +112,11 @@ sub dialogue
 		[ end => "SELECT count(*) FROM dblink_get_result('w', $fail) AS t(x text)", qr/^[01]$/ ],
 		[ binary => "SET dblink.result_format = binary; SELECT sum(x) FROM dblink('w', 'SELECT g, g::text FROM generate_series(1, 3) g', $fail)"
 			  . " AS t(x int, y text); RESET dblink.result_format", qr/^$/ ],
+		[ execute => "SELECT dblink_execute('w', 'SELECT generate_series(1, \$1)', 3)", qr/^$/ ],
+		[ params => "SELECT sum(x) FROM dblink_query('w', 'SELECT \$1 + g, \$2 FROM generate_series(1, 3) g', 10, 'y') AS t(x int, y text)", qr/^$/ ],
+		[ as => "SELECT sum(x) FROM dblink_query_as(NULL::int, 'w', 'SELECT unnest(\$1)', ARRAY[1, 2]) x", qr/^$/ ],
+		[ describe => "SELECT count(*) FROM dblink_describe('w', 'SELECT 1, now()')", qr/^$/ ],
+		[ error => "SELECT count(*) <= 1 FROM dblink_error()", qr/^t$/ ],
 		[ disconnect => "SELECT dblink_disconnect('w')", qr/^$/ ],
 		[ adhoc => "SELECT sum(x) FROM dblink($target, 'SELECT 4711', $fail) AS t(x int)", qr/^$/ ]);
 }
@@ -244,7 +250,7 @@ sub sweep
 		'connect=OK query=5/15 first=7 failing=0 exec=LISTEN send=1 result=2 result2=3 result3=0 busy=0'
 		  . ' open=OK fetch=2 close=OK notify=NOTIFY notified=1 sleep=1 asleep=DO cancel=OK cancelled='
 		  . ($fail eq 'true' ? '' : 0)
-		  . ' end=0 binary=6 disconnect=OK adhoc=4711',
+		  . ' end=0 binary=6 execute=3 params=36 as=3 describe=2 error=t disconnect=OK adhoc=4711',
 		"$name: undisturbed") or diag $r->{err};
 	$sockets = local_fds($s);
 

@@ -334,30 +334,47 @@ sub check_links
 
 # ---- completeness ------------------------------------------------------
 
-# doc/functions.md has the signature of each function as the catalog has it,
-# and doc/settings.md names each setting.
-sub check_completeness
+# The signatures on a page, as the catalog would have them.
+sub signatures
 {
-	my $s = session($local, db => 'demo_template');
-	my $functions = $s->run("SELECT format('%s -> %s', p.oid::regprocedure, CASE WHEN proallargtypes IS NULL"
-		  . " THEN pg_get_function_result(p.oid) ELSE 'TABLE' END) FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid"
-		  . " AND d.classid = 'pg_proc'::regclass AND d.deptype = 'e' JOIN pg_extension e ON e.oid = d.refobjid"
-		  . " AND e.extname = 'dblink'")->{out};
-	my $settings = $s->run("SELECT dblink_get_connections(); SELECT name FROM pg_settings WHERE name LIKE 'dblink.%'")->{out};
-	my @documented;
-
-	$s->quit;
-	foreach my $line (split /^/, slurp_file('doc/functions.md'))
+	my @signatures;
+	foreach my $line (split /^/, slurp_file(shift))
 	{
 		next unless $line =~ /^    (\w+)\((.*?)\) → (.*)$/;
 		my ($name, $arguments, $result) = ($1, $2, $3);
+		$arguments =~ s/ DEFAULT \w+//g;
 		my @types = map { /(\S+)$/ ? $1 : () } split /, /, $arguments;
-		$result =~ s/^setof \(.*/TABLE/;
+		$result =~ s/^(?:setof|TABLE) \(.*/TABLE/;
 		$result =~ s/^setof (\w+).*/SETOF $1/;
-		push @documented, sprintf '%s(%s) -> %s', $name, join(',', @types), $result;
+		push @signatures, sprintf '%s(%s) -> %s', $name, join(',', @types), $result;
 	}
-	s/\bint\b/integer/g foreach @documented;
-	is(join("\n", sort @documented), join("\n", sort split /\n/, $functions), 'doc/functions.md has all functions');
+	s/\bint\b/integer/g foreach @signatures;
+	return join "\n", sort @signatures;
+}
+
+# Those of an extension; not of a function that SQL can't call.
+sub functions_of
+{
+	my ($s, $extension) = @_;
+	my $functions = $s->run("SELECT format('%s -> %s', p.oid::regprocedure, CASE WHEN proargmodes && '{o,t}'"
+		  . " THEN 'TABLE' ELSE pg_get_function_result(p.oid) END) FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid"
+		  . " AND d.classid = 'pg_proc'::regclass AND d.deptype = 'e' JOIN pg_extension e ON e.oid = d.refobjid"
+		  . " AND e.extname = '$extension' WHERE prorettype <> 'internal'::regtype")->{out};
+	return join "\n", sort split /\n/, $functions;
+}
+
+# doc/functions.md and doc/dblink2.md have the signature of each function as the
+# catalog has it, and doc/settings.md names each setting.
+sub check_completeness
+{
+	my $s = session($local, db => 'demo_template');
+	my $settings = $s->run("SELECT dblink_get_connections(); SELECT name FROM pg_settings WHERE name LIKE 'dblink.%'")->{out};
+
+	is(signatures('doc/functions.md'), functions_of($s, 'dblink'), 'doc/functions.md has all functions');
+	$s->run('BEGIN; CREATE EXTENSION dblink2');
+	is(signatures('doc/dblink2.md'), functions_of($s, 'dblink2'), 'doc/dblink2.md has all functions');
+	$s->run('ROLLBACK');
+	$s->quit;
 
 	my $page = slurp_file('doc/settings.md');
 	is(join(' ', grep { $page !~ /`\Q$_\E`/ } grep { /\S/ } split /\n/, $settings), '', 'doc/settings.md has all settings');

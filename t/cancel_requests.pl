@@ -89,6 +89,24 @@ foreach my $way (qw(timeout cancel))
 	$relay->stop;
 }
 
+{
+	my $name = 'the wait for a request is interrupted';
+	my $relay = start_relay($remote->port, cancel_delay => [0.7]);
+	my $s = loaded();
+	$s->run('SET dblink.on_early_end = cancel; SET dblink.streaming = on');
+	no_error($s, "SELECT dblink_connect('c', " . through($relay) . ')', "$name: connected");
+	$s->send("SELECT g FROM dblink('c', 'SELECT g, filler FROM asleep') AS t(g int, f text) LIMIT 1");
+	poll_until(sub { $relay->report->{cancels} }, SLOW);
+	query_value($local, 'SELECT pg_cancel_backend(' . $s->pid . ')');
+	# should end with it, and make no other, which could hit what comes after it
+	fails_with($s, $s->collect(SLOW), { state => '57014' }, "$name: ends");
+	rows_are($s, 'SELECT dblink_get_connections()', '{c}', "$name: the connection is kept");
+	is($relay->report->{cancels}, 1, "$name: there was one");
+	unhurt($s, $relay, 1, $name);
+	$s->quit;
+	$relay->stop;
+}
+
 # ---- many at once ---------------------------------------------------------------
 
 # A query that has a stream of so many connections open when its first row is there.

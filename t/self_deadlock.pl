@@ -176,4 +176,62 @@ $s->run('ROLLBACK');
 is($blocked->collect->{out}, 1000, 'nothing was cancelled');
 $fake->stop;
 
+# ---- graphs at random ------------------------------------------------------------------
+
+# Three sessions and the caller lock tables and wait for each other, all with time
+# limits.  A call through the loopback server is a deadlock if, and only if, the caller
+# holds what the other session needs; a classic one never is, in so short a time.
+srand($ENV{DBLINK_SEED} || 1);
+my $rounds = $ENV{DBLINK_ROUNDS} || ($ENV{DBLINK_QUICK} ? 20 : 60);
+my @modes = ('ACCESS SHARE', 'SHARE', 'EXCLUSIVE', 'ACCESS EXCLUSIVE');
+my %conflicts = (
+	'ACCESS SHARE' => { map { $_ => 1 } $modes[3] },
+	'SHARE' => { map { $_ => 1 } @modes[ 2, 3 ] },
+	'EXCLUSIVE' => { map { $_ => 1 } @modes[ 1, 2, 3 ] },
+	'ACCESS EXCLUSIVE' => { map { $_ => 1 } @modes });
+my @graph = ($s, $third, session($local), session($local));
+my ($wrong, %seen) = (0);
+$s->run('CREATE TABLE g0 (); CREATE TABLE g1 (); CREATE TABLE g2 ()');
+
+# A lock of one of the tables: its name and the mode.
+sub any_lock
+{
+	return ('g' . int rand 3, $modes[ rand @modes ]);
+}
+foreach my $round (1 .. $rounds)
+{
+	my (@story, %held, $others);
+	foreach my $n (0 .. $#graph)
+	{
+		my ($table, $mode) = any_lock();
+		my $r = $graph[$n]->run("BEGIN; LOCK TABLE $table IN $mode MODE NOWAIT");
+		push @story, "$n has $table $mode" . ($r->{errors} ? ', not' : '');
+		$held{$table} = $mode if $n == 0 && !$r->{errors};
+		$graph[$n]->run('ROLLBACK; BEGIN') if $r->{errors};
+	}
+	my @waiting = grep { rand() < 0.6 } 1 .. $#graph;
+	foreach my $n (@waiting)
+	{
+		my ($table, $mode) = any_lock();
+		$graph[$n]->send('SET LOCAL lock_timeout = ' . (50 + int rand 200) . "; LOCK TABLE $table IN $mode MODE");
+		push @story, "$n wants $table $mode";
+	}
+	my ($table, $mode) = any_lock();
+	my ($name, $target) = rand() < 0.7 ? ('loopback', $here) : ('classic', $tcp);
+	my $r = $s->run("SELECT dblink_exec($target, 'BEGIN; SET LOCAL lock_timeout = 1000; LOCK TABLE $table IN $mode MODE; COMMIT')");
+	my $state = $r->{errors} ? $r->{messages}[-1]{state} : '00000';
+	my $own = exists $held{$table} && $conflicts{$mode}{ $held{$table} };
+	my $right = !$own ? $state =~ /^(00000|55P03)$/ : $name eq 'loopback' ? $state eq '40P01' : $state eq '55P03';
+	$seen{ $name . ($own ? ', own lock: ' : ': ') . $state }++;
+	if (!$right)
+	{
+		$wrong++;
+		diag join("\n", "round $round:", @story, "$name wants $table $mode: $state", $r->{err});
+	}
+	$graph[$_]->collect foreach @waiting;
+	$_->run('ROLLBACK') foreach @graph;
+}
+note "$_: $seen{$_}" foreach sort keys %seen;
+is($wrong, 0, "$rounds graphs");
+
 done_testing();
