@@ -577,7 +577,6 @@ extern const DblinkValue *dbl_batch_next(DblinkBatch *batch);
 extern DblinkSpool *dbl_spool_make(int natts);
 extern void dbl_spool_put(DblinkSpool *spool, const DblinkValue *row);
 extern const DblinkValue *dbl_spool_next(DblinkSpool *spool);
-extern void dbl_spool_close_files(DblinkSpool *spool);
 extern void dbl_spool_end(DblinkSpool *spool);
 
 /* kept.c */
