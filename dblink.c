@@ -34,7 +34,7 @@
 /*
  * The release.  It begins with the extension's version, and stands in
  * META.json, CHANGELOG.md, debian/changelog and doc/install.md, too: script/lint
- * and t/050_documentation.pl compare.
+ * and t/documentation.pl compare.
  */
 #define DBLINK_VERSION "1.2.0"
 

@@ -1,7 +1,7 @@
 /*
  * malloc_fail.c - make the n-th memory allocation of libpq fail.
  *
- * For t/033_out_of_memory.pl, which compiles it and has the server load it
+ * For t/out_of_memory.pl, which compiles it and has the server load it
  * before all else (LD_PRELOAD).  An allocation counts if it is called from
  * libpq or from dblink's library.  The test gives orders through a file that
  * is mapped by all processes of the server, as four 64-bit numbers:

@@ -1,7 +1,7 @@
 /*
  * name_fake.c - names with the addresses that a test wants.
  *
- * For t/037_hosts.pl, which compiles it and has servers load it before all else
+ * For t/hosts.pl, which compiles it and has servers load it before all else
  * (LD_PRELOAD).  The environment variable FAKE_NAMES has the names:
  *
  *	one.test=127.0.0.1:5433 two.test=127.0.0.1:5433,127.0.0.2

@@ -1,7 +1,7 @@
 /*
  * option_fake.c - connection options that are not allowed.
  *
- * For t/038_options.pl, which compiles it and has the server load it before all
+ * For t/forbidden_options.pl, which compiles it and has the server load it before all
  * else (LD_PRELOAD).  It fakes one of two things:
  *
  *	FAKE_LIST	a server whose own list of allowed options, which newer minor

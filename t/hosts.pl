@@ -4,7 +4,7 @@
 # Stock's dblink, with the same environment, says the same in every case, and
 # beside that each case has its own expectation: a plain role is served only
 # where it gave a password itself and the remote that was finally used asked for
-# it.  t/001_auth.pl has the methods of one host.
+# it.  t/auth.pl has the methods of one host.
 
 use strict;
 use warnings;

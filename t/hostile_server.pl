@@ -2,7 +2,7 @@
 # battery), and in ways that nobody thought of (answers damaged at random; the
 # seed is printed, and DBLINK_SEED and DBLINK_HOSTILE, how many, change it).
 # The session lives, ends each statement, believes nothing that is not so, and
-# leaves nothing behind.  t/013_wire.pl has the plain cases.
+# leaves nothing behind.  t/wire_faults.pl has the plain cases.
 
 use strict;
 use warnings;
