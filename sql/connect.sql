@@ -1,24 +1,8 @@
 -- Connecting and disconnecting: named and unnamed connections, their names, their life and their end.
-SET client_min_messages = warning;
-CREATE EXTENSION IF NOT EXISTS dblink;
-CREATE SCHEMA regress_dblink_connect;
-RESET client_min_messages;
-SET search_path = regress_dblink_connect, public;
-
--- The connection string of a connection back to this very database.
-CREATE FUNCTION loopback() RETURNS text LANGUAGE sql AS $$
-	SELECT string_agg(format('%s=''%s''', keyword,
-							 replace(replace(value, '\', '\\'), '''', '\''')), ' ')
-	FROM (VALUES
-		('host', trim(' "' FROM split_part(current_setting('unix_socket_directories'), ',', 1))),
-		('port', current_setting('port')),
-		('dbname', current_database()),
-		('user', session_user::text),
-		('application_name', 'regress_dblink_connect'),
-		('options', '-c search_path=regress_dblink_connect,public -c TimeZone=UTC')
-	) AS option (keyword, value)
-$$;
-SELECT loopback() AS loop \gset
+\set extension dblink
+\set schema regress_dblink_connect
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/begin.sql
 
 -- True as soon as this many sessions with the given application name exist;
 -- false if that does not come about within 30 seconds. (A session's end on

@@ -1,27 +1,11 @@
 -- dblink2: rows of a type.
-SET client_min_messages = warning;
-CREATE EXTENSION IF NOT EXISTS dblink2 CASCADE;
-CREATE SCHEMA regress_dblink2_rowtypes;
-RESET client_min_messages;
-SET search_path = regress_dblink2_rowtypes, public;
-
--- The connection string of a connection back to this very database.
-CREATE FUNCTION loopback() RETURNS text LANGUAGE sql AS $$
-	SELECT string_agg(format('%s=''%s''', keyword,
-							 replace(replace(value, '\', '\\'), '''', '\''')), ' ')
-	FROM (VALUES
-		('host', trim(' "' FROM split_part(current_setting('unix_socket_directories'), ',', 1))),
-		('port', current_setting('port')),
-		('dbname', current_database()),
-		('user', session_user::text),
-		('application_name', 'regress_dblink2_rowtypes')
-	) AS option (keyword, value)
-$$;
-SELECT loopback() AS loop \gset
+\set extension dblink2
+\set schema regress_dblink2_rowtypes
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/begin.sql
 
 -- OK
 SELECT dblink_connect('conn', :'loop');
-SELECT dblink_execute('conn', 'SET search_path = regress_dblink2_rowtypes, public');
 
 CREATE TABLE todos (id int, gone text, title text, due date);
 INSERT INTO todos VALUES (1, 'x', 'write', '2024-02-29'), (2, 'y', NULL, NULL);

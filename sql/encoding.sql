@@ -1,24 +1,8 @@
 -- Characters beyond ASCII, and bytes that are none in the database's encoding (which is UTF8 here, or there is nothing to test).
-SET client_min_messages = warning;
-CREATE EXTENSION IF NOT EXISTS dblink;
-CREATE SCHEMA regress_dblink_encoding;
-RESET client_min_messages;
-SET search_path = regress_dblink_encoding, public;
-
--- The connection string of a connection back to this very database.
-CREATE FUNCTION loopback() RETURNS text LANGUAGE sql AS $$
-	SELECT string_agg(format('%s=''%s''', keyword,
-							 replace(replace(value, '\', '\\'), '''', '\''')), ' ')
-	FROM (VALUES
-		('host', trim(' "' FROM split_part(current_setting('unix_socket_directories'), ',', 1))),
-		('port', current_setting('port')),
-		('dbname', current_database()),
-		('user', session_user::text),
-		('application_name', 'regress_dblink_encoding'),
-		('options', '-c search_path=regress_dblink_encoding,public -c TimeZone=UTC')
-	) AS option (keyword, value)
-$$;
-SELECT loopback() AS loop \gset
+\set extension dblink
+\set schema regress_dblink_encoding
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/begin.sql
 SELECT getdatabaseencoding() <> 'UTF8' AS skip \gset
 \if :skip
 SET client_min_messages = warning;

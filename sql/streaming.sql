@@ -1,27 +1,12 @@
 -- The streaming scan: which calls become one, what it does when rows are wanted again, backwards or no more, how it yields to other calls, and how it ends.
-SET client_min_messages = warning;
-CREATE EXTENSION IF NOT EXISTS dblink;
-CREATE SCHEMA regress_dblink_streaming;
+\set extension dblink
+\set schema regress_dblink_streaming
+\set more_options '-c lock_timeout=20s'
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/begin.sql
 CREATE ROLE regress_dblink_stream_user;
 CREATE ROLE regress_dblink_stream_definer;
-RESET client_min_messages;
-SET search_path = regress_dblink_streaming, public;
 GRANT USAGE ON SCHEMA regress_dblink_streaming TO PUBLIC;
-
--- The connection string of a connection back to this very database.
-CREATE FUNCTION loopback() RETURNS text LANGUAGE sql AS $$
-	SELECT string_agg(format('%s=''%s''', keyword,
-							 replace(replace(value, '\', '\\'), '''', '\''')), ' ')
-	FROM (VALUES
-		('host', trim(' "' FROM split_part(current_setting('unix_socket_directories'), ',', 1))),
-		('port', current_setting('port')),
-		('dbname', current_database()),
-		('user', session_user::text),
-		('application_name', 'regress_dblink_streaming'),
-		('options', '-c search_path=regress_dblink_streaming,public -c TimeZone=UTC -c lock_timeout=20s')
-	) AS option (keyword, value)
-$$;
-SELECT loopback() AS loop \gset
 
 -- The scans of a query's plan, with what dblink says of them.
 CREATE FUNCTION scans(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$

@@ -1,23 +1,8 @@
 -- Two sides that may read string constants in different ways: nothing is streamed. Since 19 there is one way only.
-SET client_min_messages = warning;
-CREATE EXTENSION IF NOT EXISTS dblink;
-CREATE SCHEMA regress_dblink_strings;
-RESET client_min_messages;
-SET search_path = regress_dblink_strings, public;
-
--- The connection string of a connection back to this very database.
-CREATE FUNCTION loopback() RETURNS text LANGUAGE sql AS $$
-	SELECT string_agg(format('%s=''%s''', keyword,
-							 replace(replace(value, '\', '\\'), '''', '\''')), ' ')
-	FROM (VALUES
-		('host', trim(' "' FROM split_part(current_setting('unix_socket_directories'), ',', 1))),
-		('port', current_setting('port')),
-		('dbname', current_database()),
-		('user', session_user::text),
-		('application_name', 'regress_dblink_strings')
-	) AS option (keyword, value)
-$$;
-SELECT loopback() AS loop \gset
+\set extension dblink
+\set schema regress_dblink_strings
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/begin.sql
 
 -- How the rows of a query came.
 CREATE FUNCTION source(query text) RETURNS text LANGUAGE plpgsql AS $$

@@ -10,6 +10,7 @@ use IO::Select;
 use IO::Socket::INET;
 use IO::Socket::UNIX;
 use Time::HiRes qw(time);
+use DblinkWire qw(message);
 
 # Connects to a node's database.
 sub new
@@ -24,9 +25,6 @@ sub new
 	$self->answer;
 	return $self;
 }
-
-# One message of the client.
-sub _message { my ($type, $body) = @_; return $type . pack('N', length($body) + 4) . $body }
 
 sub _put
 {
@@ -46,7 +44,7 @@ sub pid { return $_[0]->{pid} }
 sub simple
 {
 	my ($self, $sql) = @_;
-	$self->_put(_message('Q', "$sql\0"));
+	$self->_put(message('Q', "$sql\0"));
 	return $self->answer;
 }
 
@@ -55,8 +53,8 @@ sub simple
 sub extended
 {
 	my ($self, $sql, $rows, $times) = @_;
-	$self->_put(_message('P', "\0$sql\0" . pack('n', 0)) . _message('B', "\0\0" . pack('nnn', 0, 0, 0))
-		  . _message('E', "\0" . pack('N', $rows || 0)) x ($times || 1) . _message('S', ''));
+	$self->_put(message('P', "\0$sql\0" . pack('n', 0)) . message('B', "\0\0" . pack('nnn', 0, 0, 0))
+		  . message('E', "\0" . pack('N', $rows || 0)) x ($times || 1) . message('S', ''));
 	return $self->answer;
 }
 
@@ -65,8 +63,8 @@ sub messages
 {
 	my ($self, @messages) = @_;
 	my $bytes = '';
-	while (my ($type, $body) = splice @messages, 0, 2) { $bytes .= _message($type, $body) }
-	$self->_put($bytes . _message('S', ''));
+	while (my ($type, $body) = splice @messages, 0, 2) { $bytes .= message($type, $body) }
+	$self->_put($bytes . message('S', ''));
 	return $self->answer;
 }
 
@@ -117,7 +115,7 @@ sub answer
 sub send
 {
 	my ($self, $sql) = @_;
-	$self->_put(_message('Q', "$sql\0"));
+	$self->_put(message('Q', "$sql\0"));
 	return;
 }
 
@@ -125,7 +123,7 @@ sub close
 {
 	my $self = shift;
 	my $socket = delete $self->{socket} or return;
-	syswrite $socket, _message('X', '');
+	syswrite $socket, message('X', '');
 	CORE::close $socket;
 	return;
 }

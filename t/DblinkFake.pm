@@ -13,7 +13,8 @@
 # which number comes next, and each connection takes the next one.  So a scene
 # can be made again from its number alone.  Cancel requests are taken and closed,
 # or with hold_cancels never answered; requests for encryption are refused.  An
-# answer can be a function: it is given the request, and makes the answer.
+# answer can be a function: it is given the request and the socket, to which it may
+# write the first part of a long answer, and returns the answer.
 
 package DblinkFake;
 
@@ -22,11 +23,11 @@ use warnings;
 use Exporter 'import';
 use IO::Select;
 use IO::Socket::INET;
-use POSIX ();
 use Time::HiRes qw(time);
-use Socket qw(AF_UNIX IPPROTO_TCP PF_UNSPEC SOCK_STREAM TCP_NODELAY);
+use Socket qw(IPPROTO_TCP TCP_NODELAY);
+use parent 'DblinkProcess';
 
-our @EXPORT = qw(fake_server mutate);
+our @EXPORT = qw(fake_server start_fake);
 
 my $hold_cancels;
 
@@ -34,53 +35,28 @@ my $hold_cancels;
 sub fake_server
 {
 	my ($maker, %opt) = @_;
-	my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Proto => 'tcp', Listen => 64)
-	  or die "could not listen: $!";
-	socketpair my $ours, my $theirs, AF_UNIX, SOCK_STREAM, PF_UNSPEC or die "socketpair: $!";
-	my $pid = fork;
-	die "could not fork: $!" unless defined $pid;
-	if (!$pid)
-	{
-		# _exit keeps the test's own clean-up from running here
+	return __PACKAGE__->start(sub {
 		$hold_cancels = $opt{hold_cancels};
-		eval { close $ours; _serve($listener, $theirs, $maker) };
-		print STDERR "fake server: $@" if $@;
-		POSIX::_exit(0);
-	}
-	my $self = bless { port => $listener->sockport, pid => $pid, control => $ours }, __PACKAGE__;
-	close $theirs;
-	close $listener;
-	$ours->autoflush(1);
-	return $self;
+		_serve(@_, $maker);
+	});
 }
 
-sub port { return $_[0]->{port} }
+# The same scene for every connection, as a list: the answer to the start-up message, then
+# those to each request.  It ends with "wait", or else the connection is closed.
+sub start_fake
+{
+	my ($start, @answers) = @_;
+	my %end = @answers && $answers[-1] eq 'wait' ? (end => pop @answers) : ();
+	return fake_server(sub { return { start => $start, answers => \@answers, %end } });
+}
 
 # Says which number the next connection gets; closes those that are open.
 # Returns the number that would have been the next.
 sub next_scene
 {
 	my ($self, $number) = @_;
-	print { $self->{control} } "$number\n";
-	my $answer = readline $self->{control};
-	die "the fake server has ended" unless defined $answer;
-	chomp $answer;
-	return $answer;
+	return $self->order($number);
 }
-
-# Ends it.
-sub stop
-{
-	my $self = shift;
-	my $pid = delete $self->{pid} or return;
-	local ($?, $!);
-	close $self->{control};
-	kill 'KILL', $pid;
-	waitpid $pid, 0;
-	return;
-}
-
-sub DESTROY { $_[0]->stop; return }
 
 # ---- the process -----------------------------------------------------------
 
@@ -91,8 +67,6 @@ sub _serve
 	my $select = IO::Select->new($listener, $control);
 	my (%clients, @flooding);
 	my $number = 0;
-	$SIG{PIPE} = 'IGNORE';
-	$control->autoflush(1);
 	while (1)
 	{
 		# a client may wait for the rest of a message that will never come
@@ -135,11 +109,7 @@ sub _serve
 				close $socket;
 			}
 		}
-		foreach my $client (@flooding)
-		{
-			$client->{socket}->blocking(0);
-			syswrite $client->{socket}, $client->{flood};
-		}
+		_pour($_) foreach @flooding;
 	}
 }
 
@@ -180,7 +150,7 @@ sub _answer
 			if ($step <= $#$answers)
 			{
 				my $answer = $answers->[$step];
-				_send($client, ref $answer ? $answer->($request) : $answer);
+				_send($client, ref $answer ? $answer->($request, $client->{socket}) : $answer);
 			}
 		}
 		my $scene = $client->{scene};
@@ -197,6 +167,20 @@ sub _answer
 	}
 }
 
+# Sends more of a flood, as much as fits or so.
+sub _pour
+{
+	my $client = shift;
+	$client->{socket}->blocking(0);
+	foreach (1 .. 50)
+	{
+		$client->{rest} = $client->{flood} unless length $client->{rest};
+		my $n = syswrite $client->{socket}, $client->{rest} or return;
+		substr $client->{rest}, 0, $n, '';
+	}
+	return;
+}
+
 # Sends an answer, in pieces if the scene says so.
 sub _send
 {
@@ -209,62 +193,6 @@ sub _send
 		substr $bytes, 0, $n, '';
 	}
 	return;
-}
-
-# ---- damage -------------------------------------------------------------------
-
-# Damages some bytes of a sequence of messages at random: bits, bytes, lengths,
-# counts; messages doubled, dropped, swapped, cut.  Uses rand(), which the
-# caller seeds.
-sub mutate
-{
-	my $bytes = shift;
-	my $times = 1 + int rand 3;
-	foreach (1 .. $times)
-	{
-		my $length = length $bytes or last;
-		my $at = int rand $length;
-		my $kind = int rand 11;
-		if    ($kind == 0) { vec($bytes, $at * 8 + int rand 8, 1) ^= 1 }
-		elsif ($kind == 1) { substr $bytes, $at, 1, chr int rand 256 }
-		elsif ($kind == 2) { substr $bytes, $at, 1 + int rand 4, '' }
-		elsif ($kind == 3) { substr $bytes, $at, 0, join '', map { chr int rand 256 } 0 .. rand 6 }
-		elsif ($kind == 4)
-		{
-			my @odd = (0, 1, 2, 3, 4, 5, 0x7f, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff, 0x3fffffff, 0x10000);
-			substr $bytes, $at, 4, pack 'N', $odd[ rand @odd ];
-		}
-		elsif ($kind == 5) { substr $bytes, $at, 2, pack 'n', (0, 1, 2, 0x7fff, 0x8000, 0xffff, 1664, 1700)[ rand 8 ] }
-		elsif ($kind == 6) { substr $bytes, $at, $length, '' }
-		else
-		{
-			# whole messages
-			my @messages = _messages($bytes);
-			my $one = int rand @messages;
-			my $other = int rand @messages;
-			if    ($kind == 7) { splice @messages, $one, 1 }
-			elsif ($kind == 8) { splice @messages, $other, 0, $messages[$one] }
-			elsif ($kind == 9) { @messages[ $one, $other ] = @messages[ $other, $one ] }
-			else { substr $messages[$one], 0, 1, (split //, 'RSKZTDCENAIGHWVnst123dcv@')[ rand 25 ] if length $messages[$one] }
-			$bytes = join '', @messages;
-		}
-	}
-	return $bytes;
-}
-
-# Takes a sequence of messages apart; what is no message is the last piece.
-sub _messages
-{
-	my $bytes = shift;
-	my @messages;
-	while (length $bytes >= 5)
-	{
-		my $length = 1 + unpack 'N', substr $bytes, 1, 4;
-		last if $length < 5 || $length > length $bytes;
-		push @messages, substr $bytes, 0, $length, '';
-	}
-	push @messages, $bytes if length $bytes || !@messages;
-	return @messages;
 }
 
 1;

@@ -1,11 +1,10 @@
-# DblinkProxy - a proxy that strikes at one message, and what must hold then.
+# DblinkProxy - a proxy that strikes at one message.
 #
 # The proxy stands between dblink and a server and takes what passes apart into
 # frames: protocol messages in both directions or, once TLS has begun, TLS
 # records.  It counts the frames of each direction, over all the connections
 # that came since it was armed, cancel requests included.  At the frame it was
-# armed for it strikes once.  One process serves a whole test file; a test
-# gives it orders through a socket, so that a point of a sweep costs no fork.
+# armed for it strikes once.
 #
 # What it can do there:
 #   none       nothing; only count
@@ -29,78 +28,11 @@ use warnings;
 use Exporter 'import';
 use IO::Select;
 use IO::Socket::INET;
-use POSIX ();
-use Socket qw(AF_UNIX IPPROTO_TCP PF_UNSPEC SOCK_STREAM SOL_SOCKET SO_LINGER TCP_NODELAY);
+use Socket qw(IPPROTO_TCP SOL_SOCKET SO_LINGER TCP_NODELAY);
 use Time::HiRes qw(time);
-use DblinkTest;
+use parent 'DblinkProcess';
 
-our @EXPORT = qw(striking_proxy unsound open_objects settled module_env amount);
-
-# ---- what must hold after every fault -------------------------------------
-
-# How many of something to do: the environment's figure, or the quick run's.
-sub amount
-{
-	my ($variable, $quick) = @_;
-	return defined $ENV{$variable} && $ENV{$variable} =~ /^\d+$/ ? $ENV{$variable} : $quick;
-}
-
-# Environment for the local server, if the module was built with a sanitizer
-# that has to be loaded first (script/faults --asan).
-sub module_env
-{
-	return {} unless $ENV{DBLINK_MODULE_PRELOAD};
-	return {
-		LD_PRELOAD => $ENV{DBLINK_MODULE_PRELOAD},
-		ASAN_OPTIONS => $ENV{DBLINK_MODULE_ASAN_OPTIONS}
-		  || 'detect_leaks=0:abort_on_error=1:allocator_may_return_null=1' };
-}
-
-# What is wrong with a session after a fault; nothing if all is well.  The
-# backend is the one it was, its settings are as they were, no connection is
-# left, and it has no more sockets than $sockets.
-sub unsound
-{
-	my ($s, $sockets) = @_;
-	my @wrong;
-	my $r = $s->run("SELECT count(dblink_disconnect(n)) FROM unnest(dblink_get_connections()) n", SLOW);
-	push @wrong, "could not disconnect: $r->{err}" if $r->{errors} || $r->{hung};
-	return @wrong, 'the session hangs' if $r->{hung};
-	$r = $s->run("SELECT pg_backend_pid(), current_setting('datestyle'), current_setting('intervalstyle'),"
-		  . ' dblink_get_connections() IS NULL', SLOW);
-	push @wrong, "the session is not what it was: $r->{out} $r->{err}"
-	  unless $r->{out} eq $s->pid . '|ISO, MDY|postgres|t';
-
-	# a thread that makes a cancel request may hold its own for a moment
-	my $fds;
-	poll_until(sub { $fds = local_fds($s); $fds <= $sockets }, SLOW);
-	push @wrong, "$fds sockets, not $sockets" if $fds != $sockets;
-	return @wrong, open_objects($s);
-}
-
-# What the library still has open in a session that has no connection, if it was
-# built to count that (script/faults); nothing if all is well.
-sub open_objects
-{
-	my $s = shift;
-	my ($open, $r);
-	poll_until(sub {
-		$r = $s->run("SELECT current_setting('dblink.open_objects', true)", SLOW);
-		$open = $r->{out};
-		return $r->{errors} || $r->{hung} || $open !~ /[1-9]/;
-	}, SLOW);
-	return "objects are not counted: $r->{err}" if $ENV{DBLINK_COUNTED} && $open !~ /0/;
-	return $open =~ /[1-9]/ ? "open objects: $open" : ();
-}
-
-# The server ends up without sessions of this application; else says so.
-sub settled
-{
-	my ($node, $application, $seconds) = @_;
-	my $count;
-	poll_until(sub { $count = remote_count($node, "application_name = '$application'"); $count == 0 }, $seconds || SLOW);
-	return $count ? "$count sessions are left on the remote" : ();
-}
+our @EXPORT = qw(striking_proxy);
 
 # ---- the handle that a test has ---------------------------------------------
 
@@ -108,35 +40,7 @@ sub settled
 sub striking_proxy
 {
 	my $port = shift;
-	my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Proto => 'tcp', Listen => 64)
-	  or die "could not listen: $!";
-	socketpair my $ours, my $theirs, AF_UNIX, SOCK_STREAM, PF_UNSPEC or die "socketpair: $!";
-	my $pid = fork;
-	die "could not fork: $!" unless defined $pid;
-	if (!$pid)
-	{
-		# _exit keeps the test's own clean-up from running here
-		eval { close $ours; _serve($listener, $theirs, $port) };
-		print STDERR "proxy: $@" if $@;
-		POSIX::_exit(0);
-	}
-	my $self = bless { port => $listener->sockport, pid => $pid, control => $ours }, __PACKAGE__;
-	close $theirs;
-	close $listener;
-	$ours->autoflush(1);
-	return $self;
-}
-
-sub port { return $_[0]->{port} }
-
-# Gives an order and returns the answer, a hash.
-sub _order
-{
-	my ($self, $order) = @_;
-	print { $self->{control} } "$order\n";
-	my $answer = readline $self->{control};
-	die "the proxy has ended" unless defined $answer;
-	return { $answer =~ /(\w+)=(\S+)/g };
+	return __PACKAGE__->start(sub { _serve(@_, $port) });
 }
 
 # Forgets all connections and counts, and waits for frame number $at (from 0)
@@ -145,33 +49,19 @@ sub _order
 sub arm
 {
 	my ($self, $direction, $at, $what, $pid, $signal) = @_;
-	return $self->_order(join ' ', 'arm', $direction, $at, $what, $pid || 0, $signal || 'INT');
+	return $self->counts(join ' ', 'arm', $direction, $at, $what, $pid || 0, $signal || 'INT');
 }
 
 # Strikes once in about $n frames, by a generator with this seed; 0 = never.
 sub at_random
 {
 	my ($self, $n, $seed) = @_;
-	return $self->_order("random $n $seed");
+	return $self->counts("random $n $seed");
 }
 
 # Strikes no more, gives back what happened: s, c (frames counted), fired (how
 # often it struck), open (connections that are open), cancels (requests seen).
-sub report { return $_[0]->_order('report') }
-
-# Ends the proxy.
-sub stop
-{
-	my $self = shift;
-	my $pid = delete $self->{pid} or return;
-	local ($?, $!);
-	close $self->{control};
-	kill 'KILL', $pid;
-	waitpid $pid, 0;
-	return;
-}
-
-sub DESTROY { $_[0]->stop; return }
+sub report { return $_[0]->counts('report') }
 
 # ---- the process --------------------------------------------------------------
 
@@ -182,8 +72,6 @@ my (%pairs, %count, %order);
 sub _serve
 {
 	my ($listener, $control, $port) = @_;
-	$SIG{PIPE} = 'IGNORE';
-	$control->autoflush(1);
 	_reset_counts();
 	while (1)
 	{

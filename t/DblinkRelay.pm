@@ -22,9 +22,10 @@ use strict;
 use warnings;
 use Exporter 'import';
 use IO::Socket::INET;
-use POSIX ();
-use Socket qw(AF_UNIX IPPROTO_TCP PF_UNSPEC SOCK_STREAM TCP_NODELAY);
+use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Time::HiRes qw(time);
+use DblinkWire;
+use parent 'DblinkProcess';
 
 our @EXPORT = qw(start_relay);
 
@@ -32,60 +33,19 @@ our @EXPORT = qw(start_relay);
 sub start_relay
 {
 	my ($port, %opt) = @_;
-	my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Proto => 'tcp', Listen => 64)
-	  or die "could not listen: $!";
-	socketpair my $ours, my $theirs, AF_UNIX, SOCK_STREAM, PF_UNSPEC or die "socketpair: $!";
-	my $pid = fork;
-	die "could not fork: $!" unless defined $pid;
-	if (!$pid)
-	{
-		# _exit keeps the test's own clean-up from running here
-		eval { close $ours; _serve($listener, $theirs, $port, \%opt) };
-		print STDERR "relay: $@" if $@;
-		POSIX::_exit(0);
-	}
-	my $self = bless { port => $listener->sockport, pid => $pid, control => $ours }, __PACKAGE__;
-	close $theirs;
-	close $listener;
-	$ours->autoflush(1);
-	return $self;
+	return __PACKAGE__->start(sub { _serve(@_, $port, \%opt) });
 }
 
-sub port { return $_[0]->{port} }
-
-# Gives an order and returns the counts: cancels (requests that came), passed
-# (those that were passed on), came (connections that came), refused, open.
-sub _order
-{
-	my ($self, $order) = @_;
-	print { $self->{control} } "$order\n";
-	my $answer = readline $self->{control};
-	die "the relay has ended" unless defined $answer;
-	return { $answer =~ /(\w+)=(\d+)/g };
-}
-
-sub report { return $_[0]->_order('report') }
+# Gives back the counts: cancels (requests that came), passed (those that were passed
+# on), came (connections that came), refused, open.
+sub report { return $_[0]->counts('report') }
 
 # Counts from zero, with other delays of cancel requests.
 sub delay_cancels
 {
 	my ($self, @delays) = @_;
-	return $self->_order(join ' ', 'delays', @delays);
+	return $self->counts(join ' ', 'delays', @delays);
 }
-
-# Ends the relay.
-sub stop
-{
-	my $self = shift;
-	my $pid = delete $self->{pid} or return;
-	local ($?, $!);
-	close $self->{control};
-	kill 'KILL', $pid;
-	waitpid $pid, 0;
-	return;
-}
-
-sub DESTROY { $_[0]->stop; return }
 
 # ---- the process --------------------------------------------------------------
 
@@ -99,8 +59,6 @@ sub _serve
 {
 	my ($listener, $control, $port, $opt) = @_;
 	my @waiting;
-	$SIG{PIPE} = 'IGNORE';
-	$control->autoflush(1);
 	$listener->blocking(0);
 	%count = map { $_ => 0 } qw(cancels passed came refused);
 	@delays = @{ $opt->{cancel_delay} || [] };
@@ -248,8 +206,7 @@ sub _connect
 	{
 		return unless $opt->{refuse};
 		$count{refused}++;
-		my $text = "SFATAL\0VFATAL\0C53300\0Msorry, too many clients already\0\0";
-		syswrite $p->{c}, 'E' . pack('N', length($text) + 4) . $text;
+		syswrite $p->{c}, error_message({ S => 'FATAL', V => 'FATAL', C => '53300', M => 'sorry, too many clients already' });
 		$p->{end_c} = 1;
 		return;
 	}

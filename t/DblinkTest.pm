@@ -31,6 +31,7 @@ our @EXPORT = qw(
   conninfo lit poll_until poll_value
   rows_are fails_with no_error healthy local_fds
   remote_count remote_quiet
+  unsound open_objects settled module_env amount repeat_sql
   fd_count memory_kb reset_peak
   silent_listener full_listener
   stock_prefix ours_prefix copy_tree
@@ -247,14 +248,14 @@ sub rows_are
 	return $r;
 }
 
-# The SQL runs without an error.
+# The SQL (or an already collected result) ends without an error.
 sub no_error
 {
 	my ($s, $sql, $name) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	my $r = $s->run($sql);
+	my $r = ref $sql ? $sql : $s->run($sql);
 	my $ok = ok(!$r->{hung} && !$r->{errors}, $name);
-	diag("query: $sql\nmessages: $r->{err}"
+	diag((ref $sql ? '' : "query: $sql\n") . "messages: $r->{err}"
 		  . ($r->{hung} ? "\nthe session hung" : ''))
 	  unless $ok;
 	return $r;
@@ -374,6 +375,95 @@ sub reset_peak
 	print $fh "5\n";
 	close $fh;
 	return;
+}
+
+# ---- what must hold after every fault -------------------------------------
+
+# How many of something to do: the environment's figure, or the quick run's.
+sub amount
+{
+	my ($variable, $quick) = @_;
+	return defined $ENV{$variable} && $ENV{$variable} =~ /^\d+$/ ? $ENV{$variable} : $quick;
+}
+
+# Environment for the local server, if the module was built with a sanitizer
+# that has to be loaded first (script/faults --asan).
+sub module_env
+{
+	return {} unless $ENV{DBLINK_MODULE_PRELOAD};
+	return {
+		LD_PRELOAD => $ENV{DBLINK_MODULE_PRELOAD},
+		ASAN_OPTIONS => $ENV{DBLINK_MODULE_ASAN_OPTIONS}
+		  || 'detect_leaks=0:abort_on_error=1:allocator_may_return_null=1' };
+}
+
+# What is wrong with a session after a fault; nothing if all is well.  The
+# backend is the one it was, its settings are as they were, no connection is
+# left, and it has no more sockets than $sockets.
+sub unsound
+{
+	my ($s, $sockets) = @_;
+	my @wrong;
+	my $r = $s->run("SELECT count(dblink_disconnect(n)) FROM unnest(dblink_get_connections()) n", SLOW);
+	push @wrong, "could not disconnect: $r->{err}" if $r->{errors} || $r->{hung};
+	return @wrong, 'the session hangs' if $r->{hung};
+	$r = $s->run("SELECT pg_backend_pid(), current_setting('datestyle'), current_setting('intervalstyle'),"
+		  . ' dblink_get_connections() IS NULL', SLOW);
+	push @wrong, "the session is not what it was: $r->{out} $r->{err}"
+	  unless $r->{out} eq $s->pid . '|ISO, MDY|postgres|t';
+
+	# a thread that makes a cancel request may hold its own for a moment
+	my $fds;
+	poll_until(sub { $fds = local_fds($s); $fds <= $sockets }, SLOW);
+	push @wrong, "$fds sockets, not $sockets" if $fds != $sockets;
+	return @wrong, open_objects($s);
+}
+
+# What the library still has open in a session that has no connection, if it was
+# built to count that (script/faults); nothing if all is well.
+sub open_objects
+{
+	my $s = shift;
+	my ($open, $r);
+	poll_until(sub {
+		$r = $s->run("SELECT current_setting('dblink.open_objects', true)", SLOW);
+		$open = $r->{out};
+		return $r->{errors} || $r->{hung} || $open !~ /[1-9]/;
+	}, SLOW);
+	return "objects are not counted: $r->{err}" if $ENV{DBLINK_COUNTED} && $open !~ /0/;
+	return $open =~ /[1-9]/ ? "open objects: $open" : ();
+}
+
+# The server ends up without sessions of this application; else says so.
+sub settled
+{
+	my ($node, $application, $seconds) = @_;
+	my $count;
+	poll_until(sub { $count = remote_count($node, "application_name = '$application'"); $count == 0 }, $seconds || SLOW);
+	return $count ? "$count sessions are left on the remote" : ();
+}
+
+# Runs a statement so many times within the server, each time expecting the SQLSTATE (or
+# none: '').
+sub repeat_sql
+{
+	my ($s, $times, $sql, $state) = @_;
+	return $s->run(qq{
+		DO \$do\$
+		DECLARE seen text;
+		BEGIN
+			FOR i IN 1 .. $times LOOP
+				seen := '';
+				BEGIN
+					EXECUTE \$sql\$$sql\$sql\$;
+				EXCEPTION WHEN OTHERS THEN
+					seen := SQLSTATE;
+				END;
+				IF seen <> '$state' THEN
+					RAISE EXCEPTION 'turn % ended with "%"', i, seen;
+				END IF;
+			END LOOP;
+		END \$do\$}, 120);
 }
 
 # ---- servers that do not answer ----------------------------------------

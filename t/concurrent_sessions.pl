@@ -8,7 +8,6 @@ use warnings;
 use Test::More;
 use PostgreSQL::Test::Utils;
 use DblinkTest;
-use DblinkProxy;
 
 my ($local, $remote) = make_pair(
 	remote => { conf => [ 'wal_level = logical', 'max_wal_senders = 5' ] },

@@ -109,29 +109,6 @@ is(poll_value($remote, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '
 
 # ---- nothing is left behind ------------------------------------------------------
 
-sub repeat_sql
-{
-	my ($times, $sql, $state) = @_;
-	my $r = $s->run(qq{
-		DO \$do\$
-		DECLARE seen text;
-		BEGIN
-			FOR i IN 1 .. $times LOOP
-				seen := '';
-				BEGIN
-					EXECUTE \$sql\$$sql\$sql\$;
-				EXCEPTION WHEN OTHERS THEN
-					seen := SQLSTATE;
-				END;
-				IF seen <> '$state' THEN
-					RAISE EXCEPTION 'turn % ended with "%"', i, seen;
-				END IF;
-			END LOOP;
-		END \$do\$}, 120);
-	diag($r->{err}) if $r->{errors};
-	return !$r->{errors};
-}
-
 # Bytes in all contexts below TopMemoryContext that do not belong to a statement.
 sub lasting_memory
 {
@@ -153,9 +130,9 @@ foreach my $case (
 	[ 'a description', "SELECT * FROM dblink_describe('c', 'SELECT 1 AS a')", '' ])
 {
 	my ($name, $sql, $state) = @$case;
-	ok(repeat_sql(20, $sql, $state), "$name: $state");
+	no_error($s, repeat_sql($s, 20, $sql, $state), "$name: $state");
 	my ($fds, $memory) = (fd_count($s->pid), lasting_memory());
-	ok(repeat_sql(200, $sql, $state), "$name, 200 times");
+	no_error($s, repeat_sql($s, 200, $sql, $state), "$name, 200 times");
 	cmp_ok(fd_count($s->pid), '<', $fds + 20, '... no descriptor more');
 	cmp_ok(lasting_memory(), '<=', $memory + 65536, '... and no memory');
 }

@@ -8,7 +8,6 @@ use warnings;
 use Test::More;
 use PostgreSQL::Test::Utils;
 use DblinkTest;
-use DblinkProxy;
 
 my $dir = PostgreSQL::Test::Utils::tempdir();
 my $source = __FILE__ =~ s{[^/]*$}{option_fake.c}r;

@@ -10,7 +10,6 @@ use utf8;
 use Test::More;
 use PostgreSQL::Test::Utils;
 use DblinkTest;
-use DblinkProxy;
 
 my $strings = amount('DBLINK_FUZZ', 2000);
 my $seed = amount('DBLINK_SEED', 1 + int rand 1_000_000);

@@ -12,7 +12,6 @@ use PostgreSQL::Test::Utils;
 use DblinkTest;
 use DblinkWire;
 use DblinkFake;
-use DblinkProxy;
 
 my $trials = amount('DBLINK_HOSTILE', 1500);
 my $seed = amount('DBLINK_SEED', 1 + int rand 1_000_000);

@@ -11,7 +11,6 @@ use warnings;
 use Test::More;
 use PostgreSQL::Test::Utils;
 use DblinkTest;
-use DblinkProxy;
 
 my $secret = 'for-one-of-many';
 my $dir = PostgreSQL::Test::Utils::tempdir();

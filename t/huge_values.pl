@@ -8,8 +8,8 @@ use warnings;
 use Test::More;
 use PostgreSQL::Test::Utils;
 use DblinkTest;
+use DblinkFake;
 use DblinkWire;
-use DblinkProxy;
 
 my $huge = amount('DBLINK_HUGE', 0);
 my ($local, $remote) = make_pair(local => { env => module_env() });
@@ -59,12 +59,12 @@ my $length = size(1_100_000_000);
 foreach my $streaming (qw(off always))
 {
 	my $fake = start_fake(auth_ok(), sub {
-		my $client = shift;
+		my (undef, $client) = @_;
 		print $client row_description(['x']), 'D', pack('NnN', $length + 10, 1, $length);
 		my $piece = 'x' x 1_000_000;
 		print $client $piece foreach 1 .. $length / length $piece;
-		print $client command_complete('SELECT 1') . ready();
 		$client->flush;
+		return command_complete('SELECT 1') . ready();
 	}, 'wait');
 	$s->run("SET dblink.streaming = $streaming; SELECT dblink_connect('m', "
 		  . lit('host=127.0.0.1 dbname=x user=x password=x sslmode=disable gssencmode=disable port=' . $fake->port) . ')');

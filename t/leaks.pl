@@ -8,7 +8,6 @@ use PostgreSQL::Test::Utils;
 use DblinkTest;
 use DblinkWire;
 use DblinkFake;
-use DblinkProxy;
 
 my $secret = 'leak-proof';
 my ($local, $remote) = make_pair(
@@ -23,29 +22,6 @@ query_value($local, 'CREATE ROLE plain LOGIN');
 my $app = "application_name = 'leaks'";
 my $to_remote = lit(conninfo($remote, application_name => 'leaks'));
 my $closed_port = PostgreSQL::Test::Cluster::get_free_port();
-
-# Runs a statement so many times within the server, each time expecting the
-# SQLSTATE (or none: '').
-sub repeat_sql
-{
-	my ($s, $times, $sql, $state) = @_;
-	return $s->run(qq{
-		DO \$do\$
-		DECLARE seen text;
-		BEGIN
-			FOR i IN 1 .. $times LOOP
-				seen := '';
-				BEGIN
-					EXECUTE \$sql\$$sql\$sql\$;
-				EXCEPTION WHEN OTHERS THEN
-					seen := SQLSTATE;
-				END;
-				IF seen <> '$state' THEN
-					RAISE EXCEPTION 'turn % ended with "%"', i, seen;
-				END IF;
-			END LOOP;
-		END \$do\$}, 120);
-}
 
 # ---- descriptors ------------------------------------------------------
 

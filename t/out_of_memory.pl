@@ -14,7 +14,6 @@ use Test::More;
 use Time::HiRes qw(time);
 use PostgreSQL::Test::Utils;
 use DblinkTest;
-use DblinkProxy;
 
 my $full = ($ENV{DBLINK_OOM} || '') eq 'full';
 my $dir = PostgreSQL::Test::Utils::tempdir();

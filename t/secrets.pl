@@ -10,7 +10,6 @@ use PostgreSQL::Test::Utils;
 use DblinkTest;
 use DblinkWire;
 use DblinkFake;
-use DblinkProxy;
 
 my $secret = 'S3cr' . join '', map { chr 97 + rand 26 } 1 .. 20;
 my $wrong = 'Wr0ng' . join '', map { chr 97 + rand 26 } 1 .. 20;

@@ -7,28 +7,14 @@ use warnings;
 use Test::More;
 use PostgreSQL::Test::Utils;
 use DblinkTest;
+use DblinkFake;
+use DblinkProxy;
 use DblinkWire;
 
 my ($local, $remote) = make_pair(local => { conf => ["log_min_messages = log"] });
 my $s = session($local);
 my $base = local_fds(watch($local));
 my $login = "host=127.0.0.1 dbname=postgres sslmode=disable gssencmode=disable application_name=wired";
-
-# What must hold after every fault.
-sub sound
-{
-	my $name = shift;
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	my @wrong;
-	my $r = $s->run("SELECT pg_backend_pid(), current_setting('datestyle'), current_setting('intervalstyle')", SLOW);
-	push @wrong, "the session is not what it was: $r->{out} $r->{err}"
-	  unless $r->{out} eq $s->pid . '|ISO, MDY|postgres';
-	$r = $s->run("SELECT count(dblink_disconnect(n)) FROM unnest(dblink_get_connections()) n", SLOW);
-	push @wrong, "could not disconnect: $r->{err}" if $r->{errors} || $r->{hung};
-	my $fds = local_fds($s);
-	push @wrong, "$fds sockets, not $base" if $fds != $base;
-	return @wrong;
-}
 
 # ---- a fault at every message ---------------------------------------------
 
@@ -46,6 +32,8 @@ my %dialogue = (
 		"SELECT count(*) FROM dblink_get_result('w') AS t(x int)" ],
 	'command' => [ "SELECT dblink_exec('w', 'SET geqo = off')" ]);
 my %clean;
+my $proxy = striking_proxy($remote->port);
+my $target = lit("$login port=" . $proxy->port);
 
 # How many messages of the server the dialogue "query" has.
 my $messages;
@@ -58,8 +46,7 @@ foreach my $what (qw(none cut reset half))
 		while (1)
 		{
 			# without a fault first, to know the answers
-			my $proxy = start_proxy($remote->port, $what eq 'none' ? 100000 : $at, $what);
-			my $target = lit("$login port=" . $proxy->port);
+			$proxy->arm('s', $at, $what);
 			my @answers;
 			my $failed = 0;
 			foreach my $sql ("SELECT dblink_connect('w', $target)", @{ $dialogue{$dialogue} })
@@ -78,8 +65,7 @@ foreach my $what (qw(none cut reset half))
 				}
 				last if @bad;
 			}
-			push @bad, map { "message $at: $_" } sound($dialogue) unless @bad;
-			$proxy->stop;
+			push @bad, map { "message $at: $_" } unsound($s, $base) unless @bad;
 			if ($what eq 'none')
 			{
 				is($failed, 0, "$dialogue through the proxy");
@@ -111,8 +97,7 @@ foreach my $what (qw(none cut reset half))
 foreach my $at (0, $messages - 16, $messages - 5, $messages - 3, $messages - 1)
 {
 	my @bad;
-	my $proxy = start_proxy($remote->port, $at, 'stall');
-	my $target = lit("$login port=" . $proxy->port);
+	$proxy->arm('s', $at, 'stall');
 	my $ended = 0;
 	foreach my $sql ("SELECT dblink_connect('w', $target)", @{ $dialogue{query} })
 	{
@@ -125,8 +110,7 @@ foreach my $at (0, $messages - 16, $messages - 5, $messages - 3, $messages - 1)
 		last if $r->{errors} || $r->{hung};
 	}
 	push @bad, 'it did not end by the timeout' unless $ended || @bad;
-	push @bad, sound('stall') unless @bad;
-	$proxy->stop;
+	push @bad, unsound($s, $base) unless @bad;
 	ok(!@bad, "stalled at message $at, ends by statement_timeout") or diag @bad;
 }
 remote_quiet($remote, "application_name = 'wired'", 'no session is left on the remote');
@@ -145,7 +129,7 @@ sub with_fake
 		$r = $s->run($sql, SLOW);
 		last if $r->{hung} || $r->{gone};
 	}
-	my @wrong = $r->{hung} ? 'hung' : $r->{gone} ? 'the session ended' : sound($name);
+	my @wrong = $r->{hung} ? 'hung' : $r->{gone} ? 'the session ended' : unsound($s, $base);
 	ok(!@wrong, "$name: the session is sound") or diag @wrong, $r->{err};
 	$fake->stop;
 	return $r;
@@ -240,15 +224,15 @@ my %flood = (
 	'empty queries' => message('I', ''));
 foreach my $kind (sort keys %flood)
 {
-	my $water = $flood{$kind} x 200;
+	my $water = $flood{$kind} x 10;
 	my $start = -s $local->logfile;
-	my $fake = start_fake(auth_ok(), sub { my $c = shift; 1 while syswrite $c, $water }, 'wait');
+	my $fake = fake_server(sub { return { start => auth_ok(), answers => [$water], end => 'flood' } });
 	$s->run("SELECT dblink_connect('w', " . lit("$login port=" . $fake->port) . ')');
 	$s->run("SET statement_timeout = '300ms'");
 	my $r = $s->run($ask, SLOW);
 	$s->run('RESET statement_timeout', SLOW) unless $r->{hung};
 	ok(!$r->{hung} && $r->{errors} && $r->{err} =~ /57014|08006/, "a flood of $kind ends") or diag substr($r->{err}, 0, 500);
-	my @wrong = sound("flood of $kind") unless $r->{hung};
+	my @wrong = unsound($s, $base) unless $r->{hung};
 	ok(!@wrong, "a flood of $kind leaves the session sound") or diag @wrong;
 	$fake->stop;
 	last if $r->{hung};
