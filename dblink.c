@@ -509,34 +509,12 @@ dblink_get_notify(PG_FUNCTION_ARGS)
 {
 	DblinkArgs	args;
 	DblinkConn *conn;
-	Tuplestorestate *store;
-	TupleDesc	tupdesc;
-	PGnotify   *notify;
 
 	dbl_res_begin(fcinfo);
 	split_args(fcinfo, 0, &args);
 	conn = args.name ? dbl_session_get(args.name) : dbl_session_take(NULL);
-	if (conn == NULL)
-		return (Datum) 0;
-
-	tupdesc = CreateTemplateTupleDesc(3);
-	TupleDescInitEntry(tupdesc, 1, "notify_name", TEXTOID, -1, 0);
-	TupleDescInitEntry(tupdesc, 2, "be_pid", INT4OID, -1, 0);
-	TupleDescInitEntry(tupdesc, 3, "extra", TEXTOID, -1, 0);
-	TupleDescFinalize(tupdesc);
-	store = dbl_res_return(fcinfo, tupdesc);
-
-	while ((notify = dbl_ex_next_notify(conn)) != NULL)
-	{
-		Datum		values[3];
-		bool		nulls[3] = {false};
-
-		CHECK_FOR_INTERRUPTS();
-		values[0] = CStringGetTextDatum(dbl_err_clean(notify->relname));
-		values[1] = Int32GetDatum(notify->be_pid);
-		values[2] = CStringGetTextDatum(dbl_err_clean(notify->extra));
-		tuplestore_putvalues(store, tupdesc, values, nulls);
-	}
+	if (conn != NULL)
+		dbl_res_notifications(fcinfo, conn, dbl_ex_next_notify(conn));
 	return (Datum) 0;
 }
 

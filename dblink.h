@@ -7,6 +7,7 @@
  *
  *	dblink.c			SQL entry points on connections
  *	src/dblink2.c		SQL entry points of the extension dblink2
+ *	src/connections.c	SQL entry points of dblink2 on connections themselves
  *	src/sqlbuild.c		dblink_get_pkey, dblink_build_sql_*; knows no libpq
  *	src/planner.c		the streaming scan in the planner
  *	src/scan.c			the streaming scan in the executor
@@ -71,6 +72,7 @@
 
 #include "src/compat.h"
 
+#include "common/sha2.h"
 #include "fmgr.h"
 #include "foreign/foreign.h"
 #include "lib/ilist.h"
@@ -208,19 +210,22 @@ typedef struct DblinkExchange
 	TimestampTz until;			/* when this step of recovery has failed */
 } DblinkExchange;
 
-/* What a connection for one call leads to, so that it can be kept (kept.c). */
+/* Where a connection leads, and what it takes to find it again (kept.c). */
 typedef struct DblinkPlace
 {
-	char	   *conninfo;		/* what it was opened with, wiped at the end;
-								 * NULL if it is not to be kept */
+	char	   *conninfo;		/* of one for one call, what it was opened with,
+								 * wiped at the end; NULL if it is not to be
+								 * kept */
+	uint8		digest[PG_SHA256_DIGEST_LENGTH];	/* of a named one: that of
+													 * its conninfo string */
 	Oid			userid;			/* who opened it */
-	Oid			serverid;		/* of a loopback connection: which server */
+	Oid			serverid;		/* through which foreign server; InvalidOid if
+								 * by a conninfo string of the user's */
 	char	   *search_path;	/* of a loopback connection, which the other
 								 * session started with; NULL if it is unknown */
 	int			keep_ms;		/* of a loopback connection: how long the
 								 * other session may be kept */
 	TimestampTz kept_at;		/* when it was set aside */
-	bool		from_server;	/* conninfo is that of a foreign server */
 	uint64		server_changes; /* how many there had been */
 } DblinkPlace;
 
@@ -245,6 +250,20 @@ typedef struct DblinkCursors
 								 * dblink_close() commits it */
 	int			count;			/* how many dblink_open()s it counts */
 } DblinkCursors;
+
+/* How much of a query's text dblink_connections() shows, with its end. */
+#define DBLINK_QUERY_SIZE	1024
+
+/* What dblink_connections() shows of a connection's use (exchange.c). */
+typedef struct DblinkActivity
+{
+	TimestampTz connected_at;
+	PGTransactionStatusType status; /* as it was noted last */
+	TimestampTz state_change;	/* when it had become that */
+	LocalTransactionId lxid;	/* the local transaction that used it last */
+	Oid			userid;			/* the role that sent the query */
+	char		query[DBLINK_QUERY_SIZE];	/* what was sent last, cut */
+} DblinkActivity;
 
 /*
  * One connection to a remote server.
@@ -275,7 +294,8 @@ typedef struct DblinkConn
 	DblinkAsync async;
 	struct DblinkDiagnosis *diagnosis;	/* the error of its last call, or NULL
 										 * (diag.c) */
-	DblinkPlace place;			/* of one for one call */
+	DblinkPlace place;
+	DblinkActivity activity;
 	DblinkCursors cursors;
 	DblinkExchange exchange;
 } DblinkConn;
@@ -287,8 +307,8 @@ typedef struct DblinkConn
 typedef struct DblinkConnInfo
 {
 	const char *string;			/* as libpq takes it */
-	bool		from_server;	/* built from a foreign server; else given by
-								 * the user */
+	Oid			serverid;		/* the foreign server that it is built from;
+								 * InvalidOid if it was given by the user */
 	Oid			loopback;		/* the foreign server that leads to this very
 								 * server as the effective role; InvalidOid if
 								 * it is another, or none */
@@ -455,8 +475,8 @@ typedef enum DblinkScanned
 
 /*
  * One of them.  Its arguments are [connection name,] fixed [, fail_on_error]; or, if
- * it takes parameters, [row type,] connection, sql [, parameters].  A table of these, which ends with DBLINK_SCAN_NONE, is handed to the planner and the
- * scan by dblink.c.
+ * it takes parameters, [row type,] connection, sql [, parameters].  A table of these,
+ * which ends with DBLINK_SCAN_NONE, is handed to the planner and the scan by dblink.c.
  */
 typedef struct DblinkScannable
 {
@@ -534,9 +554,11 @@ extern bool dbl_run_has_foreign_table(PlannedStmt *stmt);
 extern void dbl_session_init(void);
 extern DblinkConn *dbl_session_take(const char *name);
 extern DblinkConn *dbl_session_get(const char *name);
+extern bool dbl_session_close_if_open(const char *name);
 extern void dbl_session_close(const char *name);
 extern DblinkConn *dbl_session_get_or_open(const char *name_or_source);
 extern void dbl_session_open(const char *name, const char *source);
+extern void dbl_session_reuse(const char *name, const char *source);
 
 /* stream.c */
 extern DblinkStream *dbl_stream_begin(const DblinkQuery *query, TupleDesc tupdesc,
@@ -555,6 +577,8 @@ extern void dbl_stream_store_all(void);
 extern void dbl_res_begin(FunctionCallInfo fcinfo);
 extern Tuplestorestate *dbl_res_return(FunctionCallInfo fcinfo, TupleDesc tupdesc);
 extern void dbl_res_materialize(FunctionCallInfo fcinfo, const DblinkQuery *query);
+extern void dbl_res_notifications(FunctionCallInfo fcinfo, DblinkConn *conn,
+								  PGnotify *notify);
 extern void dbl_res_materialize_as(FunctionCallInfo fcinfo, const DblinkQuery *query,
 								   TupleDesc tupdesc);
 extern Tuplestorestate *dbl_res_collect(const DblinkQuery *query, TupleDesc tupdesc,
@@ -638,15 +662,17 @@ extern void dbl_sec_password_used_check(DblinkConn *conn,
 /* option.c */
 extern PGDLLEXPORT Datum dblink_fdw_validator(PG_FUNCTION_ARGS);
 extern DefElem *dbl_opt_find(List *options, const char *name);
-extern DblinkConnInfo *dbl_opt_make(List *options);
+extern DblinkConnInfo *dbl_opt_make(Oid serverid, List *options);
 extern Oid	dbl_opt_server_oid(const char *source);
 extern ForeignServer *dbl_opt_server(const char *source);
 extern const DblinkConnInfo *dbl_opt_conninfo(const char *source);
 extern const PQconninfoOption *dbl_opt_effective(PGconn *pgconn);
 extern const char *dbl_opt_value(const PQconninfoOption *options,
 								 const char *keyword);
+extern void dbl_opt_digest(const DblinkConnInfo *conninfo, uint8 *digest);
 
 /* params.c */
+extern const char *dbl_params_text(NullableDatum arg, Oid type, const char *what);
 extern void dbl_params_read(DblinkCall *call, const NullableDatum *args,
 							const Oid *types, int nargs, bool variadic);
 
@@ -686,6 +712,7 @@ extern bool dbl_ex_was_interrupted(void);
 extern void dbl_ex_forget_interrupt(void);
 extern void dbl_ex_clear(DblinkConn *conn);
 extern void dbl_ex_end(DblinkConn *conn);
+extern void dbl_ex_note_open(DblinkConn *conn);
 extern void dbl_ex_attach(DblinkConn *conn, DblinkReader *reader, DblinkOnAbort on_abort);
 extern void dbl_ex_detach(DblinkReader *reader);
 extern void dbl_ex_set_converting(DblinkConn *conn, bool converting);
@@ -709,6 +736,7 @@ extern PGresult *dbl_ex_run_params(DblinkConn *conn, const char *sql,
 								   const DblinkQueryParams *params);
 extern PGresult *dbl_ex_finish(DblinkConn *conn);
 extern PGnotify *dbl_ex_next_notify(DblinkConn *conn);
+extern PGnotify *dbl_ex_await_notify(DblinkConn *conn, long timeout_ms);
 
 /* cancel.c */
 extern const char *dbl_cancel_begin(DblinkConn *conn);
@@ -726,6 +754,8 @@ extern int	dbl_remote_wait(DblinkConn *conn, int events, long timeout_ms,
 							uint32 wait_event);
 extern void dbl_remote_wait_any(List *conns, uint32 wait_event);
 extern bool dbl_remote_is_readable(DblinkConn *conn);
+extern bool dbl_remote_is_closed(DblinkConn *conn);
+extern bool dbl_remote_is_encrypted(DblinkConn *conn);
 extern DblinkResultKind dbl_remote_kind(const PGresult *res);
 extern bool dbl_remote_is_partial(const PGresult *res);
 extern bool dbl_remote_is_copy(const PGresult *res);
@@ -749,6 +779,7 @@ extern Oid	dbl_arg_type(FunctionCallInfo fcinfo, int n);
 extern text *dbl_arg_text(FunctionCallInfo fcinfo, int n);
 extern int32 dbl_arg_int4(FunctionCallInfo fcinfo, int n);
 extern Oid	dbl_arg_oid(FunctionCallInfo fcinfo, int n);
+extern long dbl_arg_timeout(FunctionCallInfo fcinfo, int n);
 extern ArrayType *dbl_arg_text_array(FunctionCallInfo fcinfo, int n);
 extern ArrayType *dbl_arg_vector(FunctionCallInfo fcinfo, int n);
 extern bool dbl_args_map(int nargs, bool last_is_flag, int nfixed, DblinkArgMap *map);
@@ -756,6 +787,8 @@ extern bool dbl_args_map_call(const DblinkScannable *entry, int nargs,
 							  bool last_is_flag, DblinkArgMap *map);
 
 /* error.c */
+extern int	dbl_err_sqlstate(const char *sqlstate, int missing);
+extern const char *dbl_err_where(DblinkConn *conn);
 extern void dbl_err_fill(DblinkError *error, DblinkConn *conn);
 extern void dbl_err_hint_single(DblinkError *error);
 extern void dbl_err_report(const DblinkError *error, int elevel, const char *action);
@@ -786,6 +819,7 @@ extern int	dbl_result_format;
 extern int	dbl_keep_connections;
 extern int	dbl_loopback_keep;
 extern int	dbl_deadlock_patience;
+extern bool dbl_forward_notices;
 
 extern void dbl_settings_init(const char *version, void (*keep_assigned) (int limit),
 							  void (*loopback_keep_assigned) (int keep_ms));

@@ -94,3 +94,30 @@ RETURNS TABLE (connname text, sqlstate text, severity text, message text,
 	constraint_name text)
 AS 'MODULE_PATHNAME', 'dblink_error'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1;
+
+-- Connections
+
+CREATE FUNCTION dblink_connections()
+RETURNS TABLE (connname text, kind text, server_name name, host text, port text,
+	dbname text, remote_user text, user_name name, remote_backend_pid integer,
+	state text, used_in_xact boolean, closed boolean,
+	connected_at timestamp with time zone, state_change timestamp with time zone,
+	query text)
+AS 'MODULE_PATHNAME', 'dblink_connections'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
+
+CREATE FUNCTION dblink_connect(connname text, connstr text, reuse boolean)
+RETURNS text
+AS 'MODULE_PATHNAME', 'dblink_connect_reuse'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+
+CREATE FUNCTION dblink_disconnect(connname text, missing_ok boolean)
+RETURNS text
+AS 'MODULE_PATHNAME', 'dblink_disconnect_missing_ok'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+
+CREATE FUNCTION dblink_get_notify(conname text, timeout interval,
+	OUT notify_name text, OUT be_pid integer, OUT extra text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'dblink_get_notify_timeout'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;

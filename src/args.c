@@ -16,6 +16,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "dblink.h"
 
 #include "catalog/pg_type.h"
@@ -23,6 +25,10 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+/* A longer time limit is none: 30 years. */
+#define LONGEST_TIMEOUT_MS	1e12
 
 /*
  * Throw 22004 if argument n, counted from 0, is null; 42P13 if the function is
@@ -132,6 +138,32 @@ dbl_arg_oid(FunctionCallInfo fcinfo, int n)
 	if (!IsBinaryCoercible(dbl_arg_type(fcinfo, n), OIDOID))
 		throw_mismatch(fcinfo, n, OIDOID);
 	return PG_GETARG_OID(n);
+}
+
+/*
+ * Return an argument that is a time limit, an interval, in milliseconds: -1 if there is
+ * none, because it is null or infinite, or longer than a session lives; 0 if it is not
+ * positive.
+ */
+long
+dbl_arg_timeout(FunctionCallInfo fcinfo, int n)
+{
+	const Interval *limit;
+	double		ms;
+
+	if (n < fcinfo->nargs && fcinfo->args[n].isnull)
+		return -1;
+	dbl_arg_check(fcinfo, n);
+	if (!IsBinaryCoercible(dbl_arg_type(fcinfo, n), INTERVALOID))
+		throw_mismatch(fcinfo, n, INTERVALOID);
+	limit = PG_GETARG_INTERVAL_P(n);
+
+	/* What stands for infinity since 17 comes to more than the longest, too. */
+	ms = ((double) limit->month * DAYS_PER_MONTH + limit->day) * SECS_PER_DAY * 1000.0 +
+		limit->time / 1000.0;
+	if (ms > LONGEST_TIMEOUT_MS)
+		return -1;
+	return ms > 0 ? (long) ceil(ms) : 0;
 }
 
 /*

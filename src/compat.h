@@ -136,6 +136,13 @@ dbl_wait_event(DblinkWait wait)
 #endif
 }
 
+/* The number of the local transaction: since 17 in a struct. */
+#if PG_VERSION_NUM >= 170000
+#define DBLINK_LOCAL_XACT		(MyProc->vxid.lxid)
+#else
+#define DBLINK_LOCAL_XACT		(MyProc->lxid)
+#endif
+
 /*
  * COMPAT: since 16 a new connection's name is checked before its connection
  * string.

@@ -110,6 +110,30 @@ error_position(DblinkConn *conn)
 }
 
 /*
+ * Return the number of a SQLSTATE that a remote has sent; "missing" if it has sent none.
+ * A hostile server can send one of any length.
+ */
+int
+dbl_err_sqlstate(const char *sqlstate, int missing)
+{
+	if (sqlstate == NULL || strlen(sqlstate) != 5)
+		return missing;
+	return MAKE_SQLSTATE(sqlstate[0], sqlstate[1], sqlstate[2],
+						 sqlstate[3], sqlstate[4]);
+}
+
+/*
+ * Return the connection in words, for the context of a message.
+ */
+const char *
+dbl_err_where(DblinkConn *conn)
+{
+	return conn->kind == DBLINK_NAMED ?
+		psprintf("dblink connection named \"%s\"", conn->name) :
+		pstrdup("unnamed dblink connection");
+}
+
+/*
  * Fill in the error of a connection: from its current result, or from the
  * connection itself if there is no result.
  */
@@ -119,13 +143,7 @@ dbl_err_fill(DblinkError *error, DblinkConn *conn)
 	const char *sqlstate = PQresultErrorField(conn->exchange.res, PG_DIAG_SQLSTATE);
 	const char *primary = PQresultErrorField(conn->exchange.res, PG_DIAG_MESSAGE_PRIMARY);
 
-	/* A hostile server can send a SQLSTATE of any length. */
-	if (sqlstate != NULL && strlen(sqlstate) == 5)
-		error->sqlstate = MAKE_SQLSTATE(sqlstate[0], sqlstate[1], sqlstate[2],
-										sqlstate[3], sqlstate[4]);
-	else
-		error->sqlstate = ERRCODE_CONNECTION_FAILURE;
-
+	error->sqlstate = dbl_err_sqlstate(sqlstate, ERRCODE_CONNECTION_FAILURE);
 	error->primary = primary ? dbl_err_clean(primary) : dbl_err_message(conn);
 	if (error->primary[0] == '\0')
 		error->primary = "could not obtain message string for remote error";
@@ -142,9 +160,7 @@ dbl_err_fill(DblinkError *error, DblinkConn *conn)
 	error->datatype = error_field(conn, PG_DIAG_DATATYPE_NAME);
 	error->constraint = error_field(conn, PG_DIAG_CONSTRAINT_NAME);
 	error->connname = conn->kind == DBLINK_NAMED ? pstrdup(conn->name) : NULL;
-	error->where = conn->kind == DBLINK_NAMED ?
-		psprintf("dblink connection named \"%s\"", conn->name) :
-		"unnamed dblink connection";
+	error->where = dbl_err_where(conn);
 }
 
 /*

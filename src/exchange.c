@@ -22,6 +22,7 @@
 #include "dblink.h"
 
 #include "access/xact.h"
+#include "mb/pg_wchar.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "utils/memutils.h"
@@ -35,6 +36,12 @@
 
 /* How long a query's result is read for the notifications among it. */
 #define NOTIFY_MS		10
+
+/*
+ * Reads that follow one of an encrypted connection: what is decrypted at a time has 16
+ * kB at most, and libpq takes at least 8 kB of it at a time.
+ */
+#define HIDDEN_READS	2
 
 /* The longest interval of looking for a deadlock, unless deadlock_timeout is longer. */
 #define MAX_LOOK_MS		10000
@@ -90,14 +97,50 @@ dbl_ex_forget_interrupt(void)
 }
 
 /*
- * A transaction block that dblink_open() opened may have been ended in the
- * exchange; another one will be the user's.
+ * Note the state of the remote session, where it may have changed.  A transaction block
+ * that dblink_open() opened may have been ended in the exchange; another one will be the
+ * user's.
  */
 static void
-note_xact_state(DblinkConn *conn)
+note_state(DblinkConn *conn)
 {
-	if (PQtransactionStatus(conn->pgconn) == PQTRANS_IDLE)
+	PGTransactionStatusType status = PQtransactionStatus(conn->pgconn);
+
+	if (status == PQTRANS_IDLE)
 		conn->cursors.own_xact = false;
+	if (status == conn->activity.status)
+		return;
+	conn->activity.status = status;
+	conn->activity.state_change = GetCurrentTimestamp();
+}
+
+/*
+ * Note what was sent, and who did.
+ */
+static void
+note_query(DblinkConn *conn, const char *sql)
+{
+	DblinkActivity *activity = &conn->activity;
+	int			len = strlen(sql);
+
+	if (len >= DBLINK_QUERY_SIZE)
+		len = pg_mbcliplen(sql, len, DBLINK_QUERY_SIZE - 1);
+	memcpy(activity->query, sql, len);
+	activity->query[len] = '\0';
+	activity->userid = GetUserId();
+}
+
+/*
+ * The connection is established: what we have sent for that is not of interest.
+ */
+void
+dbl_ex_note_open(DblinkConn *conn)
+{
+	dbl_ex_clear(conn);
+	conn->activity.query[0] = '\0';
+	conn->activity.lxid = DBLINK_LOCAL_XACT;
+	conn->activity.connected_at = GetCurrentTimestamp();
+	conn->activity.state_change = conn->activity.connected_at;
 }
 
 /*
@@ -114,7 +157,7 @@ dbl_ex_clear(DblinkConn *conn)
 	PQclear(ex->last_res);
 	PQfreemem(ex->notify);
 	memset(ex, 0, sizeof(*ex));
-	note_xact_state(conn);
+	note_state(conn);
 }
 
 /*
@@ -131,7 +174,7 @@ dbl_ex_end(DblinkConn *conn)
 	ex->level = was.level;
 	ex->res = was.res;
 	ex->reader = was.reader;
-	note_xact_state(conn);
+	note_state(conn);
 }
 
 /*
@@ -149,6 +192,8 @@ begin(DblinkConn *conn, DblinkPhase phase, bool in_xact)
 	ex->phase = phase;
 	ex->level = GetCurrentTransactionNestLevel();
 	ex->in_xact = in_xact;
+	conn->activity.lxid = DBLINK_LOCAL_XACT;
+	note_state(conn);
 	interrupted = false;
 }
 
@@ -245,6 +290,7 @@ dbl_ex_send(DblinkConn *conn, const char *sql)
 	if (!PQsendQuery(conn->pgconn, sql))
 		return false;
 	begin(conn, DBLINK_RUNNING, in_xact);
+	note_query(conn, sql);
 	send_out(conn);
 	return true;
 }
@@ -293,6 +339,7 @@ dbl_ex_send_params(DblinkConn *conn, const char *sql, const DblinkQueryParams *p
 		return false;
 	begin(conn, DBLINK_RUNNING, in_xact);
 	conn->exchange.binary = binary;
+	note_query(conn, sql);
 	send_out(conn);
 	return true;
 }
@@ -339,6 +386,7 @@ dbl_ex_ask(DblinkConn *conn, const char *sql, const DblinkQueryParams *params)
 	if (!PQenterPipelineMode(conn->pgconn))
 		return false;
 	begin(conn, DBLINK_RUNNING, in_xact);
+	note_query(conn, sql);
 	if (!PQsendPrepare(conn->pgconn, "", sql, params ? params->count : 0,
 					   params ? params->types : NULL) ||
 		!PQsendDescribePrepared(conn->pgconn, "") ||
@@ -542,8 +590,7 @@ deadlock_error(const DblinkDeadlock *deadlock)
 bool
 dbl_ex_wait(DblinkConn *conn, long timeout_ms)
 {
-	/* What was decrypted already does not show at the socket. */
-	bool		hidden = PQsslInUse(conn->pgconn) || PQgssEncInUse(conn->pgconn);
+	bool		hidden = dbl_remote_is_encrypted(conn);
 	long		look_ms = time_to_look(conn);
 	int			event;
 
@@ -781,18 +828,28 @@ dbl_ex_description(DblinkConn *conn)
 }
 
 /*
+ * Return how many reads it takes, after one that a socket has called for, to have all
+ * that was decrypted already.
+ */
+static int
+hidden_reads(DblinkConn *conn)
+{
+	return dbl_remote_is_encrypted(conn) ? HIDDEN_READS : 0;
+}
+
+/*
  * The next notification that has arrived.  It belongs to the connection, until
  * the next.  NULL at the end.
  *
  * One read of the socket may hold only some of them, so it is read until it is
- * empty.  But while an asynchronous query is in progress, its result is not read for
- * longer than a moment.
+ * empty, and what was decrypted already, too.  But while an asynchronous query is in
+ * progress, its result is not read for longer than a moment.
  */
 PGnotify *
 dbl_ex_next_notify(DblinkConn *conn)
 {
 	DblinkExchange *ex = &conn->exchange;
-	bool		first = ex->notify == NULL;
+	int			hidden = ex->notify == NULL ? hidden_reads(conn) : 0;
 	bool		busy = PQtransactionStatus(conn->pgconn) == PQTRANS_ACTIVE;
 	TimestampTz deadline = dbl_deadline(NOTIFY_MS);
 
@@ -800,15 +857,56 @@ dbl_ex_next_notify(DblinkConn *conn)
 	ex->notify = NULL;
 	while ((ex->notify = PQnotifies(conn->pgconn)) == NULL)
 	{
-		if (!first && !dbl_remote_is_readable(conn))
+		if (dbl_remote_is_readable(conn))
+			hidden = hidden_reads(conn);
+		else if (hidden-- == 0)
 			break;
 		if (busy && dbl_time_left(deadline) == 0)
 			break;
-		first = false;
 		dbl_ex_serve_interrupts();
 		if (!PQconsumeInput(conn->pgconn))
 			break;
 		dbl_notice_report(conn);
 	}
 	return ex->notify;
+}
+
+/*
+ * The same; but if there is none, wait for one up to timeout_ms (-1: for ever).  NULL
+ * when the time is over.
+ *
+ * The remote sends no notification before a query has ended, and libpq shows none that
+ * follows a result before that is fetched.  So rather than wait in vain, throw 55006 if
+ * an asynchronous query is in progress; its results stay.  Throws 08006 if the
+ * connection is lost.
+ *
+ * We wait for the remote and not for a statement of ours, so that there can be no
+ * deadlock to look for.
+ */
+PGnotify *
+dbl_ex_await_notify(DblinkConn *conn, long timeout_ms)
+{
+	TimestampTz deadline = timeout_ms > 0 ? dbl_deadline(timeout_ms) : 0;
+	PGnotify   *notify;
+
+	dbl_ex_clear(conn);
+	while ((notify = dbl_ex_next_notify(conn)) == NULL)
+	{
+		long		left = timeout_ms > 0 ? dbl_time_left(deadline) : timeout_ms;
+
+		if (PQstatus(conn->pgconn) == CONNECTION_BAD)
+			dbl_err_report_now(conn, true, "while waiting for a notification");
+		if (left == 0)
+			break;
+		if (PQtransactionStatus(conn->pgconn) == PQTRANS_ACTIVE)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_IN_USE),
+					 errmsg("cannot wait for a notification while a query is in progress on the connection"),
+					 errhint("Fetch its results with dblink_get_result() before.")));
+		if (dbl_remote_wait(conn, WL_SOCKET_READABLE, left,
+							dbl_wait_event(DBLINK_WAIT_GET_RESULT)) != 0)
+			(void) consume(conn);
+		dbl_ex_serve_interrupts();
+	}
+	return notify;
 }

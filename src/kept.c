@@ -54,16 +54,14 @@ dbl_kept_init(void)
 }
 
 /*
- * Note what the effective user opens a connection for a call with, so that it can
- * be kept: the conninfo string, which is a foreign server's or the user's own.
+ * Note what a connection for a call is opened with, so that it can be kept: the
+ * conninfo string, which is a foreign server's or the user's own.
  */
 void
 dbl_kept_note(DblinkConn *conn, const DblinkConnInfo *conninfo)
 {
 	if (!OidIsValid(conninfo->loopback) && dbl_keep_connections > 0)
 		conn->place.conninfo = MemoryContextStrdup(TopMemoryContext, conninfo->string);
-	conn->place.userid = GetUserId();
-	conn->place.from_server = conninfo->from_server;
 	conn->place.server_changes = server_changes;
 }
 
@@ -74,7 +72,7 @@ dbl_kept_note(DblinkConn *conn, const DblinkConnInfo *conninfo)
 static bool
 is_stale(const DblinkConn *conn)
 {
-	return conn->place.from_server && conn->place.server_changes != server_changes;
+	return OidIsValid(conn->place.serverid) && conn->place.server_changes != server_changes;
 }
 
 /*

@@ -421,7 +421,7 @@ dbl_loop_conninfo(const char *source, DblinkConnKind kind)
 	options_check(server, mapping, "user mapping", is_mapping_option);
 	session_options_check(server);
 
-	conninfo = dbl_opt_make(connection_options(server, mapping, kind));
+	conninfo = dbl_opt_make(server->serverid, connection_options(server, mapping, kind));
 	conninfo->loopback = server->serverid;
 	conninfo->session_options = with_search_path(session_options(server, kind));
 	return conninfo;
@@ -502,8 +502,8 @@ dbl_loop_session_check(DblinkConn *conn)
 }
 
 /*
- * Note what a connection is opened with: for which role, and with which search path
- * the second session starts, and is again after a DISCARD ALL.
+ * Note what a connection is opened with: how long it may be kept, and with which search
+ * path the second session starts, and is again after a DISCARD ALL.
  */
 void
 dbl_loop_note(DblinkConn *conn, const DblinkConnInfo *conninfo)
@@ -511,8 +511,6 @@ dbl_loop_note(DblinkConn *conn, const DblinkConnInfo *conninfo)
 	conn->loopback = OidIsValid(conninfo->loopback);
 	if (!conn->loopback)
 		return;
-	conn->place.serverid = conninfo->loopback;
-	conn->place.userid = GetUserId();
 	conn->place.keep_ms = dbl_loop_keep_time();
 	if (conninfo->session_options != NULL)
 		conn->place.search_path = MemoryContextStrdup(TopMemoryContext,

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * notice.c
- *	  Notices of the remote server, on their way to the local log.
+ *	  Notices of the remote server, on their way to the local log or client.
  *
  * libpq calls the receiver in the middle of its own work.  An error thrown there
  * would leave libpq in an undefined state, and the log may have to wait for our
@@ -13,6 +13,9 @@
  * The list is bounded, because one input buffer of libpq can hold any number of
  * notices.  Those beyond the bound are counted and dropped.
  *
+ * A notice goes to the server log, as one text; or with dblink.forward_notices it
+ * becomes one of this session, field by field.
+ *
  * Memory: TopMemoryContext, until reported or the connection is closed.
  *
  *-------------------------------------------------------------------------
@@ -23,11 +26,29 @@
 
 #include "utils/memutils.h"
 
-/* How much of a notice is logged. */
+/* How much of a notice's text, or of a field, is kept. */
 #define NOTICE_MAX		8192
 
 /* How much is held for one connection until it is reported. */
 #define PENDING_MAX		(1024 * 1024)
+
+/* The fields that a notice is forwarded with. */
+enum
+{
+	SEVERITY,
+	SQLSTATE,
+	PRIMARY,
+	DETAIL,
+	HINT,
+	REMOTE_CONTEXT,
+	NUM_FIELDS
+};
+
+/* libpq's codes of them. */
+static const int field_codes[NUM_FIELDS] = {
+	PG_DIAG_SEVERITY_NONLOCALIZED, PG_DIAG_SQLSTATE, PG_DIAG_MESSAGE_PRIMARY,
+	PG_DIAG_MESSAGE_DETAIL, PG_DIAG_MESSAGE_HINT, PG_DIAG_CONTEXT
+};
 
 /* A notice that waits to be reported; the newest comes last. */
 typedef struct DblinkNotice
@@ -36,8 +57,54 @@ typedef struct DblinkNotice
 	struct DblinkNotice *last;	/* valid in the first of the list only */
 	Size		pending;		/* bytes in the list; likewise */
 	int			dropped;		/* how many found no room; likewise */
-	char text[	FLEXIBLE_ARRAY_MEMBER]; /* raw, as the remote sent it */
+	bool		is_forwarded;	/* the data are fields, of which a missing one is
+								 * empty; else one text for the log */
+	Size		size;			/* of the data */
+	char		data[FLEXIBLE_ARRAY_MEMBER];	/* raw, as the remote sent it */
 } DblinkNotice;
+
+/*
+ * Get the fields of a notice.  Never throws.
+ */
+static void
+get_fields(const PGresult *res, const char **fields)
+{
+	int			i;
+
+	for (i = 0; i < NUM_FIELDS; i++)
+		fields[i] = PQresultErrorField(res, field_codes[i]);
+
+	/* A server older than 9.6 sends the localized one only. */
+	if (fields[SEVERITY] == NULL)
+		fields[SEVERITY] = PQresultErrorField(res, PG_DIAG_SEVERITY);
+	if (fields[PRIMARY] == NULL)
+		fields[PRIMARY] = PQresultErrorMessage(res);
+}
+
+/*
+ * Put the strings into a notice one after the other, each cut and with a NUL.  For a
+ * NULL, put nothing and return only how much room they take.
+ */
+static Size
+put_strings(DblinkNotice *notice, const char **strings, int count)
+{
+	Size		size = 0;
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		Size		len = strings[i] != NULL ? strnlen(strings[i], NOTICE_MAX) : 0;
+
+		if (notice != NULL)
+		{
+			if (len > 0)
+				memcpy(notice->data + size, strings[i], len);
+			notice->data[size + len] = '\0';
+		}
+		size += len + 1;
+	}
+	return size;
+}
 
 /*
  * libpq's notice receiver; arg is the DblinkConn.  Never throws: without memory,
@@ -48,23 +115,29 @@ dbl_notice_receive(void *arg, const PGresult *res)
 {
 	DblinkConn *conn = arg;
 	DblinkNotice *first = conn->notices;
-	const char *raw = PQresultErrorMessage(res);
-	Size		len = Min(strlen(raw), NOTICE_MAX);
+	int			count = dbl_forward_notices ? NUM_FIELDS : 1;
+	const char *strings[NUM_FIELDS];
 	DblinkNotice *notice;
+	Size		size;
 
-	if (first != NULL && first->pending + len > PENDING_MAX)
+	if (dbl_forward_notices)
+		get_fields(res, strings);
+	else
+		strings[0] = PQresultErrorMessage(res);
+	size = put_strings(NULL, strings, count);
+	if (first != NULL && first->pending + size > PENDING_MAX)
 	{
 		first->dropped++;
 		return;
 	}
 	notice = MemoryContextAllocExtended(TopMemoryContext,
-										offsetof(DblinkNotice, text) + len + 1,
+										offsetof(DblinkNotice, data) + size,
 										MCXT_ALLOC_NO_OOM);
 	if (notice == NULL)
 		return;
 
-	memcpy(notice->text, raw, len);
-	notice->text[len] = '\0';
+	notice->size = put_strings(notice, strings, count);
+	notice->is_forwarded = dbl_forward_notices;
 	notice->next = NULL;
 	if (first == NULL)
 	{
@@ -74,7 +147,7 @@ dbl_notice_receive(void *arg, const PGresult *res)
 	else
 		first->last->next = notice;
 	first->last = notice;
-	first->pending += len;
+	first->pending += size;
 }
 
 /*
@@ -89,7 +162,7 @@ pop(DblinkConn *conn)
 	if (second != NULL)
 	{
 		second->last = first->last;
-		second->pending = first->pending - strlen(first->text);
+		second->pending = first->pending - first->size;
 		second->dropped = first->dropped;
 	}
 	conn->notices = second;
@@ -102,12 +175,88 @@ pop(DblinkConn *conn)
  * string.
  */
 static void
-report(const char *text)
+write_to_log(const char *raw)
 {
 	ereport(LOG,
-			(errmsg_internal("received message via remote connection: %s", text),
+			(errmsg_internal("received message via remote connection: %s",
+							 pchomp(dbl_err_clean(raw))),
 			 errhidestmt(true),
 			 errhidecontext(true)));
+}
+
+/*
+ * Return the level of a message of the remote.  An error that comes as a notice, because
+ * libpq is waiting for no answer, has made no statement of ours fail.
+ */
+static int
+level_of(const char *severity)
+{
+	if (strcmp(severity, "DEBUG") == 0)
+		return DEBUG1;
+	if (strcmp(severity, "LOG") == 0)
+		return LOG;
+	if (strcmp(severity, "INFO") == 0)
+		return INFO;
+	if (strcmp(severity, "NOTICE") == 0)
+		return NOTICE;
+	return WARNING;
+}
+
+/*
+ * Report a notice as one of this session.  Where that is written to the log, it is
+ * without the local statement and the context, as above.
+ */
+static void
+forward(const char *data, const char *where)
+{
+	const char *fields[NUM_FIELDS];
+	int			level;
+	int			i;
+
+	for (i = 0; i < NUM_FIELDS; i++)
+	{
+		fields[i] = dbl_err_clean(data);
+		data += strlen(data) + 1;
+	}
+	level = level_of(fields[SEVERITY]);
+	ereport(level,
+			(errcode(dbl_err_sqlstate(fields[SQLSTATE], level == WARNING ?
+									  ERRCODE_WARNING : ERRCODE_SUCCESSFUL_COMPLETION)),
+			 errmsg_internal("%s", fields[PRIMARY]),
+			 fields[DETAIL][0] != '\0' ? errdetail_internal("%s", fields[DETAIL]) : 0,
+			 fields[HINT][0] != '\0' ? errhint("%s", fields[HINT]) : 0,
+			 errcontext("%s%sreceived on %s", fields[REMOTE_CONTEXT],
+						fields[REMOTE_CONTEXT][0] != '\0' ? "\n" : "", where),
+			 errhidestmt(true),
+			 errhidecontext(true)));
+}
+
+/*
+ * Take the first notice off the list, and report it.
+ */
+static void
+report_first(DblinkConn *conn)
+{
+	const char *where = dbl_err_where(conn);
+	Size		size = conn->notices->size;
+	char	   *data = memcpy(palloc(size), conn->notices->data, size);
+	DblinkNotice *notice = pop(conn);
+	bool		is_forwarded = notice->is_forwarded;
+	int			dropped = conn->notices == NULL ? notice->dropped : 0;
+
+	/* Reporting may throw. */
+	pfree(notice);
+	if (is_forwarded)
+		forward(data, where);
+	else
+		write_to_log(data);
+	if (dropped > 0)
+		ereport(LOG,
+				(errmsg_plural("%d more message via remote connection was dropped",
+							   "%d more messages via remote connection were dropped",
+							   dropped, dropped),
+				 errhidestmt(true),
+				 errhidecontext(true)));
 }
 
 /*
@@ -117,32 +266,24 @@ report(const char *text)
 void
 dbl_notice_report(DblinkConn *conn)
 {
+	MemoryContext context;
+	MemoryContext caller_context;
+
+	if (likely(conn->notices == NULL))
+		return;
+
+	/* A wait may be long, and the remote may send any number of notices. */
+	context = AllocSetContextCreate(CurrentMemoryContext, "dblink notice",
+									ALLOCSET_SMALL_SIZES);
+	caller_context = MemoryContextSwitchTo(context);
 	while (conn->notices != NULL)
 	{
-		DblinkNotice *notice;
-		const char *clean;
-		char	   *text;
-		int			dropped;
-
 		CHECK_FOR_INTERRUPTS();
-		clean = dbl_err_clean(conn->notices->text);
-		text = pchomp(clean);
-
-		pfree(unconstify(char *, clean));
-
-		notice = pop(conn);
-		dropped = conn->notices == NULL ? notice->dropped : 0;
-		pfree(notice);
-		report(text);
-		pfree(text);
-		if (dropped > 0)
-			ereport(LOG,
-					(errmsg_plural("%d more message via remote connection was dropped",
-								   "%d more messages via remote connection were dropped",
-								   dropped, dropped),
-					 errhidestmt(true),
-					 errhidecontext(true)));
+		report_first(conn);
+		MemoryContextReset(context);
 	}
+	MemoryContextSwitchTo(caller_context);
+	MemoryContextDelete(context);
 }
 
 /*

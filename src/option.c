@@ -28,6 +28,7 @@
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_user_mapping.h"
 #include "commands/defrem.h"
+#include "common/cryptohash.h"
 #include "foreign/foreign.h"
 #include "parser/scansup.h"
 #include "utils/acl.h"
@@ -55,6 +56,10 @@ typedef struct DblinkSecret
 	StringInfoData buf;
 	MemoryContextCallback callback;
 } DblinkSecret;
+
+/* What is hashed with a conninfo string; random, once it is needed. */
+static uint8 digest_salt[PG_SHA256_DIGEST_LENGTH];
+static bool have_digest_salt = false;
 
 /*
  * Reset callback: wipe the values and free what libpq has allocated.
@@ -348,7 +353,7 @@ server_string(ForeignServer *server, UserMapping *mapping)
  * parse is no error yet: the caller has other checks to make first.
  */
 static DblinkConnInfo *
-conninfo_make(const char *string, bool from_server)
+conninfo_make(const char *string, Oid serverid)
 {
 	DblinkConnInfo *conninfo = palloc0(sizeof(DblinkConnInfo));
 	DblinkOwnedOptions *owner = owned_options_make();
@@ -357,19 +362,19 @@ conninfo_make(const char *string, bool from_server)
 	Assert(owner->options == NULL || owner->error == NULL);
 
 	conninfo->string = string;
-	conninfo->from_server = from_server;
+	conninfo->serverid = serverid;
 	conninfo->options = owner->options;
 	conninfo->error = owner->error;
 	return conninfo;
 }
 
 /*
- * Make a DblinkConnInfo of options (a list of DefElem), all of which go into its
- * string; use_scram_passthrough stands for the session's SCRAM keys.  The string is wiped with
+ * Make a DblinkConnInfo of a foreign server's options (a list of DefElem), all of which
+ * go into its string; use_scram_passthrough stands for the session's SCRAM keys.  The string is wiped with
  * the current memory context.
  */
 DblinkConnInfo *
-dbl_opt_make(List *options)
+dbl_opt_make(Oid serverid, List *options)
 {
 	DblinkSecret *secret = secret_make(SCRAM_KEYS_SIZE + options_size(options));
 	const char *reserved PG_USED_FOR_ASSERTS_ONLY = secret->buf.data;
@@ -387,7 +392,7 @@ dbl_opt_make(List *options)
 
 	/* Had it grown, a copy of the password would stay in memory. */
 	Assert(secret->buf.data == reserved);
-	return conninfo_make(secret->buf.data, true);
+	return conninfo_make(secret->buf.data, serverid);
 }
 
 /*
@@ -430,14 +435,51 @@ dbl_opt_conninfo(const char *source)
 	UserMapping *mapping;
 
 	if (server == NULL)
-		return conninfo_make(source, false);
+		return conninfo_make(source, InvalidOid);
 
 	mapping = GetUserMapping(GetUserId(), server->serverid);
 	if (object_aclcheck(ForeignServerRelationId, server->serverid,
 						GetUserId(), ACL_USAGE) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_SERVER,
 					   server->servername);
-	return conninfo_make(server_string(server, mapping), true);
+	return conninfo_make(server_string(server, mapping), server->serverid);
+}
+
+/*
+ * Throw XX000: the hash could not be computed.
+ */
+pg_noreturn static void
+digest_failed(const char *reason)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INTERNAL_ERROR),
+			 errmsg("could not compute %s hash: %s", "SHA256", reason)));
+}
+
+/*
+ * Compute a digest of a conninfo string, PG_SHA256_DIGEST_LENGTH bytes, which is the same
+ * for the same string in this session.
+ *
+ * The string holds a password that could be guessed from its mere hash, so a random
+ * number is hashed with it, which no other session has.
+ */
+void
+dbl_opt_digest(const DblinkConnInfo *conninfo, uint8 *digest)
+{
+	pg_cryptohash_ctx *hash;
+
+	if (!have_digest_salt && !pg_strong_random(digest_salt, sizeof(digest_salt)))
+		digest_failed("could not generate a random number");
+	have_digest_salt = true;
+
+	hash = pg_cryptohash_create(PG_SHA256);
+	if (pg_cryptohash_init(hash) < 0 ||
+		pg_cryptohash_update(hash, digest_salt, sizeof(digest_salt)) < 0 ||
+		pg_cryptohash_update(hash, (const uint8 *) conninfo->string,
+							 strlen(conninfo->string)) < 0 ||
+		pg_cryptohash_final(hash, digest, PG_SHA256_DIGEST_LENGTH) < 0)
+		digest_failed(pg_cryptohash_error(hash));
+	pg_cryptohash_free(hash);
 }
 
 /*

@@ -283,8 +283,8 @@ from_array(NullableDatum arg, Oid type)
  * Return an argument that is a text.  Throws 22004 for a null, because "nothing
  * happened" would be mistaken for success, and 42804 if it is none.
  */
-static const char *
-text_argument(NullableDatum arg, Oid type, const char *what)
+const char *
+dbl_params_text(NullableDatum arg, Oid type, const char *what)
 {
 	if (!dbl_arg_is_text(type))
 		ereport(ERROR,
@@ -308,7 +308,7 @@ text_argument(NullableDatum arg, Oid type, const char *what)
  * Without parameters, call->params is NULL; but an empty or null VARIADIC array is
  * none, and no reason to send the text in another way than with one element.
  *
- * Throws what text_argument() throws, 42P13 if arguments are missing, and what
+ * Throws what dbl_params_text() throws, 42P13 if arguments are missing, and what
  * types' output functions throw.
  */
 void
@@ -319,8 +319,8 @@ dbl_params_read(DblinkCall *call, const NullableDatum *args, const Oid *types,
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
 				 errmsg("function must have more arguments")));
-	call->source = text_argument(args[0], types[0], "connection");
-	call->sql = text_argument(args[1], types[1], "query");
+	call->source = dbl_params_text(args[0], types[0], "connection");
+	call->sql = dbl_params_text(args[1], types[1], "query");
 	if (nargs == 2)
 		call->params = NULL;
 	else if (variadic && nargs == 3)

@@ -17,6 +17,7 @@
 #include "postgres.h"
 
 #include <poll.h>
+#include <sys/socket.h>
 
 #include "dblink.h"
 
@@ -25,6 +26,13 @@
 
 /* How long to wait without looking at the latch. */
 #define BRIEF_MS		1
+
+/* What poll() has to look for at a socket that may be closed, besides errors. */
+#ifdef POLLRDHUP
+#define CLOSED_EVENTS	POLLRDHUP
+#else
+#define CLOSED_EVENTS	0
+#endif
 
 /* How long dblink_is_busy() goes on reading. */
 #define TAKE_IN_MS		10
@@ -110,6 +118,35 @@ dbl_remote_is_readable(DblinkConn *conn)
 	struct pollfd pfd = {.fd = PQsocket(conn->pgconn), .events = POLLIN};
 
 	return poll(&pfd, 1, 0) > 0;
+}
+
+/*
+ * Check whether the remote has closed its end, without waiting for anything, and without
+ * reading what it has sent before that.  A remote that has vanished without closing
+ * seems to be there.
+ */
+bool
+dbl_remote_is_closed(DblinkConn *conn)
+{
+	struct pollfd pfd = {.fd = PQsocket(conn->pgconn), .events = CLOSED_EVENTS};
+	char		byte;
+
+	if (PQstatus(conn->pgconn) != CONNECTION_OK)
+		return true;
+	if (poll(&pfd, 1, 0) > 0)
+		return true;
+	return CLOSED_EVENTS == 0 &&
+		recv(PQsocket(conn->pgconn), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+/*
+ * Check whether what the remote sends may have been decrypted already, which does not
+ * show at the socket.
+ */
+bool
+dbl_remote_is_encrypted(DblinkConn *conn)
+{
+	return PQsslInUse(conn->pgconn) || PQgssEncInUse(conn->pgconn);
 }
 
 /*

@@ -240,6 +240,35 @@ dbl_res_return(FunctionCallInfo fcinfo, TupleDesc tupdesc)
 }
 
 /*
+ * Return the notifications that have arrived on a connection, from this one on, as the
+ * rows of the function; NULL if there is none.
+ */
+void
+dbl_res_notifications(FunctionCallInfo fcinfo, DblinkConn *conn, PGnotify *notify)
+{
+	TupleDesc	tupdesc = CreateTemplateTupleDesc(3);
+	Tuplestorestate *store;
+
+	TupleDescInitEntry(tupdesc, 1, "notify_name", TEXTOID, -1, 0);
+	TupleDescInitEntry(tupdesc, 2, "be_pid", INT4OID, -1, 0);
+	TupleDescInitEntry(tupdesc, 3, "extra", TEXTOID, -1, 0);
+	TupleDescFinalize(tupdesc);
+	store = dbl_res_return(fcinfo, tupdesc);
+
+	for (; notify != NULL; notify = dbl_ex_next_notify(conn))
+	{
+		Datum		values[3];
+		bool		nulls[3] = {false};
+
+		CHECK_FOR_INTERRUPTS();
+		values[0] = CStringGetTextDatum(dbl_err_clean(notify->relname));
+		values[1] = Int32GetDatum(notify->be_pid);
+		values[2] = CStringGetTextDatum(dbl_err_clean(notify->extra));
+		tuplestore_putvalues(store, tupdesc, values, nulls);
+	}
+}
+
+/*
  * Of several results only the last counts: throw away what is there, and make
  * the tuplestore if it is not.
  */

@@ -230,23 +230,32 @@ not_available(const char *name)
 
 /*
  * Close the open connection of this name, or the unnamed one for NULL.  Every role
- * may, because another role may have left one that is of no use to this one.  Throws
- * 08003 if there is none, and what take() throws.
+ * may, because another role may have left one that is of no use to this one.  Returns
+ * false if there is none.  Throws what take() throws.
  */
-void
-dbl_session_close(const char *name)
+bool
+dbl_session_close_if_open(const char *name)
 {
 	DblinkConn *conn = dbl_reg_find(name);
 
 	if (conn != NULL)
 		conn = take(conn);
-	if (conn == NULL)
-		not_available(name);
 	dbl_reg_close(conn);
+	return conn != NULL;
 }
 
 /*
  * The same, but throws 08003 if there is none.
+ */
+void
+dbl_session_close(const char *name)
+{
+	if (!dbl_session_close_if_open(name))
+		not_available(name);
+}
+
+/*
+ * The same as dbl_session_take(), but throws 08003 if there is none.
  */
 DblinkConn *
 dbl_session_get(const char *name)
@@ -290,12 +299,25 @@ reserve_fd(DblinkConn *conn)
 }
 
 /*
+ * Note where a connection that is about to be opened leads, and for whom.
+ */
+static void
+note_place(DblinkConn *conn, const DblinkConnInfo *conninfo)
+{
+	conn->place.userid = GetUserId();
+	conn->place.serverid = conninfo->serverid;
+	if (conn->kind == DBLINK_NAMED)
+		dbl_opt_digest(conninfo, conn->place.digest);
+	dbl_loop_note(conn, conninfo);
+}
+
+/*
  * Connect to the remote, and make sure that the user may use the connection.
  */
 static void
 conn_connect(DblinkConn *conn, const DblinkConnInfo *conninfo)
 {
-	dbl_loop_note(conn, conninfo);
+	note_place(conn, conninfo);
 	dbl_est_connect(conn, conninfo, make_room);
 	if (conn->loopback)
 		dbl_loop_session_check(conn);
@@ -304,7 +326,7 @@ conn_connect(DblinkConn *conn, const DblinkConnInfo *conninfo)
 	if (conn->loopback && !dbl_loop_set_search_path(conn))
 		dbl_err_report_now(conn, true, "while setting the search path");
 	conn->loops_back = dbl_est_loops_back(conn);
-	dbl_ex_clear(conn);
+	dbl_ex_note_open(conn);
 	conn->open = true;
 }
 
@@ -381,4 +403,83 @@ dbl_session_open(const char *name, const char *source)
 	conn_connect(conn, conninfo);
 	if (name == NULL)
 		dbl_reg_set_unnamed(conn);
+}
+
+/*
+ * Throw 42710 unless an open connection leads where this does, and was opened by the
+ * effective role.
+ */
+static void
+same_place_check(const DblinkConn *conn, const DblinkConnInfo *conninfo)
+{
+	uint8		digest[PG_SHA256_DIGEST_LENGTH];
+	bool		same_role = conn->place.userid == GetUserId();
+
+	dbl_opt_digest(conninfo, digest);
+	if (same_role && memcmp(digest, conn->place.digest, sizeof(digest)) == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_DUPLICATE_OBJECT),
+			 errmsg("duplicate connection name"),
+			 same_role ?
+			 errdetail("Connection \"%s\" was opened with other options.", conn->name) :
+			 errdetail("Connection \"%s\" was opened by another role.", conn->name)));
+}
+
+/*
+ * Check whether an open connection can be used on as it is: the remote has not closed
+ * it, and is not in a transaction that has failed.  Warns if results are lost with it.
+ * Throws 55006 if an asynchronous query is in progress.
+ */
+static bool
+is_sound(DblinkConn *conn)
+{
+	if (dbl_remote_is_closed(conn))
+	{
+		if (conn->activity.status == PQTRANS_ACTIVE)
+			ereport(WARNING,
+					(errcode(ERRCODE_CONNECTION_FAILURE),
+					 errmsg("dblink connection \"%s\" was lost", conn->name),
+					 errdetail("Results that were not fetched are lost with it.")));
+		return false;
+	}
+	if (PQtransactionStatus(conn->pgconn) == PQTRANS_ACTIVE)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("a query is in progress on connection \"%s\"", conn->name),
+				 errhint("Fetch its results, or close the connection.")));
+	return dbl_remote_is_alive(conn) &&
+		PQtransactionStatus(conn->pgconn) != PQTRANS_INERROR;
+}
+
+/*
+ * Have a connection of this name, as dbl_session_open() opens it: one that is open stays
+ * if the effective role opened it to the same place.  If it is lost, or the remote's
+ * transaction has failed, it is closed, and another one opened.
+ *
+ * The rights of the user are checked as for a new one.  Throws what dbl_session_open()
+ * throws; 42710 if a connection of that name leads to another place, or is another
+ * role's; 55006 if a query is in progress on it.
+ */
+void
+dbl_session_reuse(const char *name, const char *source)
+{
+	DblinkConn *conn = dbl_reg_find(name);
+	const DblinkConnInfo *conninfo;
+
+	if (conn != NULL)
+	{
+		conninfo = dbl_loop_conninfo(source, DBLINK_NAMED);
+		dbl_sec_password_given_check(conninfo);
+		dbl_sec_options_check(conninfo);
+		same_place_check(conn, conninfo);
+		conn = take(conn);
+		if (conn != NULL && is_sound(conn))
+		{
+			dbl_sec_password_used_check(conn, conninfo);
+			return;
+		}
+		dbl_reg_close(conn);
+	}
+	dbl_session_open(name, source);
 }

@@ -21,6 +21,7 @@ int			dbl_result_format = DBLINK_FORMAT_TEXT;
 int			dbl_keep_connections = 0;
 int			dbl_loopback_keep = 60000;
 int			dbl_deadlock_patience = 60000;
+bool		dbl_forward_notices = false;
 
 /* What dblink.version shows. */
 static char *shown_version = NULL;
@@ -122,6 +123,11 @@ dbl_settings_init(const char *version, void (*keep_hook) (int limit),
 							"-1 waits without limit.",
 							&dbl_deadlock_patience, 60000, -1, INT_MAX,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomBoolVariable("dblink.forward_notices",
+							 "Reports messages of remote servers as messages of this session.",
+							 "\"off\" writes them to the server log.",
+							 &dbl_forward_notices, false,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
 	dbl_count_init();
 	MarkGUCPrefixReserved("dblink");
 }

@@ -18,7 +18,7 @@ my $seed = amount('DBLINK_SEED', 1 + int rand 1_000_000);
 note "DBLINK_SEED=$seed";
 
 my $local = make_server('local', env => module_env(), conf => ["log_min_messages = error"]);
-session($local)->run('CREATE EXTENSION dblink');
+session($local)->run('CREATE EXTENSION dblink2 CASCADE');
 my $s = session($local);
 my $sockets = local_fds($s);
 my $tried = 0;
@@ -159,6 +159,13 @@ my @battery = (
 	[ 'a notification of bad bytes', { answers => [ message('A', pack('N', 1) . "n\xff\0p\xfe\0") . $one ] }, "$ask; SELECT * FROM dblink_get_notify('h')", qr/ERROR:  22021|^n\?\|1\|p\?$/m ],
 	[ 'a notification without an end', { answers => [ message('A', pack('N', 1) . 'n') . $one ] }, "$ask; SELECT * FROM dblink_get_notify('h')", $refused ],
 	[ 'a name of 100 kB notifies', { answers => [ message('A', pack('N', 1) . 'n' x 100_000 . "\0\0") . $one ] }, "$ask; SELECT length(notify_name) FROM dblink_get_notify('h')", qr/100000\z/ ],
+	[ 'waiting: a notification of bad bytes', { answers => [ $one . message('A', pack('N', 1) . "n\xff\0p\xfe\0") ], end => 'wait' }, "$ask; SELECT * FROM dblink_get_notify('h', '10 s')", qr/^n\?\|1\|p\?$/m ],
+	[ 'waiting: half of a notification', { answers => [ $one . pack('aN', 'A', 100) ] }, "$ask; SELECT * FROM dblink_get_notify('h', '10 s')", qr/ERROR:  08006: \S/ ],
+	[ 'waiting: a length of -1', { answers => [ $one . pack('aN', 'A', 0xffffffff) . 'x' x 50 ] }, "$ask; SELECT * FROM dblink_get_notify('h', '10 s')", qr/ERROR:  08006: \S/ ],
+	[ 'waiting: rows that nothing has asked for', { answers => [ $one . $one x 100 . message('A', pack('N', 1) . "n\0p\0") ], end => 'wait' }, "$ask; SELECT * FROM dblink_get_notify('h', '10 s')", qr/^n\|1\|p$|ERROR:  08006: \S/m ],
+	[ 'waiting: settings and notices only', { answers => [ $one . (parameter_status('a', 'b') . error_message({ S => 'NOTICE', C => '00000', M => 'm' }, 'N')) x 100 ] },
+		"$ask; SELECT * FROM dblink_get_notify('h', '10 s')", qr/ERROR:  08006: \S/ ],
+	[ 'waiting: an error that nothing has caused', { answers => [ $one . error_message({ S => 'ERROR', C => '22012', M => 'm' }) ] }, "$ask; SELECT * FROM dblink_get_notify('h', '10 s')", qr/ERROR:  08006: \S/ ],
 	# cursors and asynchronous calls
 	[ 'rows for a BEGIN', { answers => [$one], again => 1 }, "SELECT dblink_open('h', 'c', 'SELECT 1', FAIL)", qr/ERROR:  XX000: begin error: unexpected answer of the remote server \(PGRES_TUPLES_OK\)$/m ],
 	[ 'a tag for a FETCH', { answers => [ command_complete('FETCH 0') . ready() ], again => 1 },
@@ -331,7 +338,7 @@ my $target = target($fake = fake_server(\&damaged));
 my $r = $s->run(qq{
 	CREATE FUNCTION trial(n int, fail bool) RETURNS text LANGUAGE plpgsql AS \$\$
 	BEGIN
-		PERFORM dblink_connect('h', $target);
+		PERFORM dblink_connect('h', $target, true);
 		CASE n % 8
 			WHEN 0, 1, 2 THEN PERFORM count(*) FROM dblink('h', 'SELECT 1', fail) AS t(x int, y date);
 			WHEN 3 THEN PERFORM dblink_exec('h', 'SET x', fail);
@@ -349,11 +356,17 @@ my $r = $s->run(qq{
 			WHEN 7 THEN PERFORM * FROM dblink('h', 'SELECT 1', fail) AS t(x text);
 		END CASE;
 		PERFORM * FROM dblink_get_notify('h');
+		BEGIN
+			PERFORM * FROM dblink_get_notify('h', '1 ms');
+		EXCEPTION WHEN connection_failure OR object_in_use THEN
+			NULL;
+		END;
+		PERFORM * FROM dblink_connections();
 		PERFORM dblink_error_message('h');
 		PERFORM dblink_disconnect('h');
 		RETURN 'went through';
 	EXCEPTION WHEN OTHERS THEN
-		PERFORM dblink_disconnect('h') WHERE 'h' = ANY (dblink_get_connections());
+		PERFORM dblink_disconnect('h', true);
 		RETURN CASE SQLSTATE WHEN 'XX000' THEN 'XX000 ' || left(SQLERRM, 50) ELSE SQLSTATE END;
 	END \$\$;
 	CREATE FUNCTION trials(low int, high int, fail bool) RETURNS SETOF text LANGUAGE plpgsql AS \$\$
@@ -375,7 +388,8 @@ for (my $low = 0; $low < $trials && $damaged_bad < 2; $low += $batch)
 	my $streaming = $low / $batch % 2 ? 'always' : 'off';
 	my $fail = $low / $batch % 4 < 2 ? 'true' : 'false';
 	$fake->next_scene($low);
-	$r = $s->run("SET client_min_messages = error; SET dblink.streaming = $streaming; SELECT o, count(*) FROM trials($low, $high, $fail) o GROUP BY 1", 60);
+	my $forward = $low / $batch % 3 == 0 ? 'on' : 'off';
+	$r = $s->run("SET client_min_messages = error; SET dblink.forward_notices = $forward; SET dblink.streaming = $streaming; SELECT o, count(*) FROM trials($low, $high, $fail) o GROUP BY 1", 60);
 	$slowest = $r->{secs} if $r->{secs} > $slowest;
 	my @wrong;
 	my $count = 0;

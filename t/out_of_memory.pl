@@ -58,12 +58,17 @@ my $target = lit("host=127.0.0.1 dbname=postgres user=secured password=$password
 # The dialogue, and what is right for each answer; a failed statement gives none.
 my @dialogue = (
 	[ "SELECT dblink_connect('m', $target)", qr/^OK$/ ],
+	[ "SELECT dblink_connect('m', $target, true)", qr/^OK$/ ],
+	[ "SELECT count(*) FROM dblink_connections()", qr/^[01]$/ ],
 	[ "SELECT count(*) FROM dblink('m', 'SELECT g, repeat(''x'', 100) FROM generate_series(1, 40) g') AS t(x int, y text)", qr/^40$/ ],
 	[ "SELECT count(*) FROM dblink('m', 'SELECT 1/0', false) AS t(x int)", qr/^0$/ ],
 	[ "SELECT count(*) FROM dblink('m', 'SELECT 1/(3-g) FROM generate_series(1,5) g') AS t(x int)", qr/^$/ ],
 	[ "SELECT dblink_exec('m', 'LISTEN oom')", qr/^LISTEN$/ ],
 	[ "SELECT dblink_exec('m', 'NOTIFY oom, ''load''')", qr/^NOTIFY$/ ],
 	[ "SELECT count(*) FROM dblink_get_notify('m')", qr/^[01]$/ ],
+	[ "SELECT dblink_exec('m', 'NOTIFY oom, ''more''')", qr/^NOTIFY$/ ],
+	[ "SELECT count(*) FROM dblink_get_notify('m', '10 ms')", qr/^[012]$/ ],
+	[ "SET dblink.forward_notices = on; SELECT dblink_exec('m', 'DO \$\$BEGIN RAISE NOTICE ''a notice'' USING DETAIL = ''d'', HINT = ''h''; END\$\$'); RESET dblink.forward_notices", qr/^DO$/ ],
 	[ "SELECT dblink_open('m', 'c', 'SELECT generate_series(1, 3)')", qr/^OK$/ ],
 	[ "SELECT count(*) FROM dblink_fetch('m', 'c', 3) AS t(x int)", qr/^3$/ ],
 	[ "SELECT dblink_close('m', 'c')", qr/^OK$/ ],
@@ -78,7 +83,7 @@ my @dialogue = (
 	[ "SELECT string_agg(type_name, ' ') FROM dblink_describe('m', 'SELECT 1, now()')", qr/^integer timestamp with time zone$/ ],
 	[ "SELECT count(*) FROM dblink_error()", qr/^1$/ ],
 	[ "SET dblink.keep_connections = 1; SELECT x FROM dblink($target, 'SELECT 5') AS t(x int); SET dblink.keep_connections = 0", qr/^5$/ ],
-	[ "SELECT dblink_disconnect('m')", qr/^OK$/ ],
+	[ "SELECT dblink_disconnect('m', true)", qr/^OK$/ ],
 	[ "SELECT count(*) FROM dblink($target, 'SELECT 6') AS t(x int)", qr/^1$/ ]);
 my @described = grep { $dialogue[$_][0] =~ /binary|describe/ } 0 .. $#dialogue;
 my $waited = 0;
@@ -120,7 +125,7 @@ sub dialogue_with
 		}
 		# anything that is not one of these SQLSTATEs is not an answer to this
 		my %states = map { $_->{state} => 1 } grep { $_->{severity} ne 'WARNING' } @{ $r->{messages} };
-		delete @states{qw(00000 08000 08001 08003 08006 22012 53200 57014 XX000 25P02 34000 42P03 42710 HV00J)};
+		delete @states{qw(00000 55006 08000 08001 08003 08006 22012 53200 57014 XX000 25P02 34000 42P03 42710 HV00J)};
 		push @wrong, 'odd SQLSTATE ' . join(' ', sort keys %states) . ": $r->{err}" if %states;
 		push @wrong, unsound($s, $sockets);
 	}

@@ -105,6 +105,8 @@ sub dialogue
 		[ close => "SELECT dblink_close('w', 'cur', $fail)", qr/^ERROR$/ ],
 		[ notify => "SELECT dblink_exec('w', 'NOTIFY swept, ''x''', $fail)", qr/^ERROR$/ ],
 		[ notified => "SELECT count(*) FROM dblink_get_notify('w')", qr/^0$/ ],
+		[ notify2 => "SELECT dblink_exec('w', 'NOTIFY swept, ''y''', $fail)", qr/^ERROR$/ ],
+		[ awaited => "SELECT count(*) FROM dblink_get_notify('w', '1 s')", qr/^0$/ ],
 		[ sleep => "SELECT dblink_send_query('w', 'SELECT pg_sleep(1.5)')", qr/^0$/ ],
 		[ asleep => until_asleep(), qr/^DO$/ ],
 		[ cancel => "SELECT dblink_cancel_query('w')", qr/./ ],
@@ -117,6 +119,8 @@ sub dialogue
 		[ as => "SELECT sum(x) FROM dblink_query_as(NULL::int, 'w', 'SELECT unnest(\$1)', ARRAY[1, 2]) x", qr/^$/ ],
 		[ describe => "SELECT count(*) FROM dblink_describe('w', 'SELECT 1, now()')", qr/^$/ ],
 		[ error => "SELECT count(*) <= 1 FROM dblink_error()", qr/^t$/ ],
+		[ shown => "SELECT count(*) <= 1 FROM dblink_connections()", qr/^t$/ ],
+		[ again => "SELECT dblink_connect('w', $target, true)", qr/^$/ ],
 		[ disconnect => "SELECT dblink_disconnect('w')", qr/^$/ ],
 		[ adhoc => "SELECT sum(x) FROM dblink($target, 'SELECT 4711', $fail) AS t(x int)", qr/^$/ ]);
 }
@@ -248,9 +252,9 @@ sub sweep
 	my $clean = { answers => $answers, trouble => $trouble };
 	is(join(' ', map { "$_->[0]=$answers->{$_->[0]}" } @dialogue[ 1 .. $#dialogue ]),
 		'connect=OK query=5/15 first=7 failing=0 exec=LISTEN send=1 result=2 result2=3 result3=0 busy=0'
-		  . ' open=OK fetch=2 close=OK notify=NOTIFY notified=1 sleep=1 asleep=DO cancel=OK cancelled='
+		  . ' open=OK fetch=2 close=OK notify=NOTIFY notified=1 notify2=NOTIFY awaited=1 sleep=1 asleep=DO cancel=OK cancelled='
 		  . ($fail eq 'true' ? '' : 0)
-		  . ' end=0 binary=6 execute=3 params=36 as=3 describe=2 error=t disconnect=OK adhoc=4711',
+		  . ' end=0 binary=6 execute=3 params=36 as=3 describe=2 error=t shown=t again=OK disconnect=OK adhoc=4711',
 		"$name: undisturbed") or diag $r->{err};
 	$sockets = local_fds($s);
 
