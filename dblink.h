@@ -14,6 +14,7 @@
  *	src/shape.c			what the shape of a plan says about a scan
  *	src/run.c			executor runs and utility statements around a stream
  *	src/session.c		taking connections into use, opening, transaction ends
+ *	src/copy.c			local rows to a remote table
  *	src/stream.c		a result that is read row by row
  *	src/result.c		a result that is read into a tuplestore
  *	src/rows.c			raw rows, set aside
@@ -31,6 +32,7 @@
  *	src/decode.c		remote rows to Datums
  *	src/rowtype.c		remote columns to those of a row type
  *	src/styles.c		the settings that conversions depend on
+ *	src/copyin.c		rows to a remote COPY FROM STDIN
  *	src/exchange.c		one call's use of a connection: send, receive, end
  *	src/cancel.c		cancel requests
  *	src/remote.c		libpq without blocking calls: wait, and look
@@ -171,6 +173,26 @@ typedef struct DblinkDeadlock
 
 struct DblinkConn;
 
+/* How far a call has come that copies rows to the remote (copyin.c). */
+typedef enum DblinkCopyState
+{
+	DBLINK_COPY_NONE,			/* none is to be copied */
+	DBLINK_COPY_ASKED,			/* COPY was sent */
+	DBLINK_COPY_OPEN,			/* the remote takes rows */
+	DBLINK_COPY_ENDED			/* there are no more */
+} DblinkCopyState;
+
+/* The remote's part in that, while it takes rows. */
+typedef struct DblinkCopyIn
+{
+	DblinkCopyState state;
+	uint64		notices;		/* the connection's count when it was read
+								 * last */
+	TimestampTz unread_since;	/* when something arrived that is no notice,
+								 * or a part of one, for the last time; or 0 */
+	int64		unread;			/* how much that is, at most */
+} DblinkCopyIn;
+
 /* The link from a reader of rows to its connection: NULL when there is none. */
 typedef struct DblinkReader
 {
@@ -179,7 +201,8 @@ typedef struct DblinkReader
 
 /*
  * A call's use of a connection.  All zero: no call uses it, and none has left a
- * result.  Only exchange.c writes to it, except for the fields of recovery.
+ * result.  Only exchange.c writes to it, except for the fields of recovery, and for
+ * "copy", which is copyin.c's.
  *
  * "res" and "reader" outlive the exchange, until the next one begins.
  */
@@ -192,11 +215,13 @@ typedef struct DblinkExchange
 	PGnotify   *notify;			/* the notification being looked at, or NULL */
 	DblinkReader *reader;		/* the stream whose rows these are, or NULL */
 	bool		binary;			/* rows were requested in binary */
-	bool		converting;		/* its rows are being converted: no other call
-								 * may use the connection */
+	bool		converting;		/* its rows are being converted, or rows are
+								 * copied to it: no other call may use the
+								 * connection */
 	bool		in_xact;		/* the exchange began in a remote transaction
 								 * block, which a cancel would abort */
 	DblinkOnAbort on_abort;
+	DblinkCopyIn copy;
 
 	TimestampTz look_at;		/* when to look for a deadlock; 0 at first */
 	long		look_ms;		/* the interval of looking */
@@ -284,6 +309,7 @@ typedef struct DblinkConn
 	PGconn	   *pgconn;
 	DblinkCancel *cancel;		/* a cancel request in progress, or NULL */
 	struct DblinkNotice *notices;	/* not yet reported; or NULL (notice.c) */
+	uint64		notice_count;	/* how many have arrived */
 	bool		deadlock_at_once;	/* for this call, a statement that waits
 									 * for this session is cancelled without
 									 * patience */
@@ -450,6 +476,9 @@ typedef struct DblinkStyles
 	int			sec_context;
 } DblinkStyles;
 
+/* On which settings the text of a type's values depends (styles.c); a set of bits. */
+typedef int DblinkStyleNeeds;
+
 /* What dbl_styles_leave() has to undo. */
 typedef struct DblinkStylesSaved
 {
@@ -559,6 +588,10 @@ extern void dbl_session_close(const char *name);
 extern DblinkConn *dbl_session_get_or_open(const char *name_or_source);
 extern void dbl_session_open(const char *name, const char *source);
 extern void dbl_session_reuse(const char *name, const char *source);
+
+/* copy.c */
+extern DblinkConn *dbl_copy_query(const char *source, const char *target, const char *sql);
+extern DblinkConn *dbl_copy_cursor(const char *source, const char *target, const char *cursor);
 
 /* stream.c */
 extern DblinkStream *dbl_stream_begin(const DblinkQuery *query, TupleDesc tupdesc,
@@ -702,7 +735,17 @@ extern void dbl_styles_note(DblinkStyles *styles, DblinkConn *conn, PGresult *re
 extern bool dbl_styles_need_care(const DblinkStyles *styles);
 extern void dbl_styles_enter(const DblinkStyles *styles, DblinkStylesSaved *saved);
 extern void dbl_styles_enter_portable(DblinkStylesSaved *saved);
+extern DblinkStyleNeeds dbl_styles_needs(Oid type);
+extern bool dbl_styles_are_portable(DblinkStyleNeeds needs);
 extern void dbl_styles_leave(const DblinkStylesSaved *saved);
+
+/* copyin.c */
+extern bool dbl_copyin_begin(DblinkConn *conn, const char *sql);
+extern bool dbl_copyin_is_full(DblinkConn *conn);
+extern void dbl_copyin_wait(DblinkConn *conn, long timeout_ms);
+extern bool dbl_copyin_put(DblinkConn *conn, const char *data, int len);
+extern PGresult *dbl_copyin_end(DblinkConn *conn);
+extern PGresult *dbl_copyin_fail(DblinkConn *conn, const char *reason);
 
 /* exchange.c */
 extern void dbl_ex_set_deadlock_check(void (*check) (DblinkConn *conn, DblinkDeadlock *found));
@@ -728,9 +771,12 @@ extern PGresult *dbl_ex_description(DblinkConn *conn);
 extern void dbl_ex_fetch(DblinkConn *conn);
 extern void dbl_ex_leave(DblinkConn *conn);
 extern bool dbl_ex_is_ready(DblinkConn *conn);
+extern bool dbl_ex_consume(DblinkConn *conn);
+extern int	dbl_ex_wait_for(DblinkConn *conn, int events, long timeout_ms);
 extern bool dbl_ex_wait(DblinkConn *conn, long timeout_ms);
 extern void dbl_ex_wait_any(List *conns);
 extern PGresult *dbl_ex_next(DblinkConn *conn);
+extern PGresult *dbl_ex_read_to_end(DblinkConn *conn);
 extern PGresult *dbl_ex_run(DblinkConn *conn, const char *sql);
 extern PGresult *dbl_ex_run_params(DblinkConn *conn, const char *sql,
 								   const DblinkQueryParams *params);
@@ -756,6 +802,7 @@ extern void dbl_remote_wait_any(List *conns, uint32 wait_event);
 extern bool dbl_remote_is_readable(DblinkConn *conn);
 extern bool dbl_remote_is_closed(DblinkConn *conn);
 extern bool dbl_remote_is_encrypted(DblinkConn *conn);
+extern int	dbl_remote_arrived(DblinkConn *conn);
 extern DblinkResultKind dbl_remote_kind(const PGresult *res);
 extern bool dbl_remote_is_partial(const PGresult *res);
 extern bool dbl_remote_is_copy(const PGresult *res);

@@ -66,6 +66,18 @@ RETURNS bigint
 AS 'MODULE_PATHNAME', 'dblink_execute'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 
+-- Local rows into a remote table: of a query, or of an open cursor
+
+CREATE FUNCTION dblink_copy(connection text, target text, query text)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'dblink_copy'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+
+CREATE FUNCTION dblink_copy(connection text, target text, rows refcursor)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'dblink_copy_cursor'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+
 -- Asynchronously; the form without parameters is dblink's
 
 CREATE FUNCTION dblink_send_query(conn text, sql text, VARIADIC params text[])

@@ -87,6 +87,7 @@ sub turn
 	$got{answer} = $self->run($work->{statement});
 	$got{wall} = time - $start;
 	$got{cpu} = $self->cpu - $cpu;
+	$got{$_} *= $work->{scale} // 1 for qw(wall cpu);
 	$self->run($_) for @{ $work->{after} // [] };
 	return \%got;
 }
@@ -98,7 +99,17 @@ sub cpu
 	my ($self) = @_;
 
 	sleep 0.0005 while $self->proc('stat', qr/^.*\) (\S)/) ne 'S';
-	return $self->proc('schedstat', qr/^(\d+)/) / 1e9;
+	return $self->proc('schedstat', qr/^(\d+)/) / 1e9 + $self->commands_cpu;
+}
+
+# The same of commands that psql has run, in the kernel's coarser measure.
+sub commands_cpu
+{
+	my ($self) = @_;
+
+	open my $file, '<', "/proc/$self->{child}/stat" or return 0;
+	my @fields = split / /, <$file> =~ s/^.*\) //r;
+	return ($fields[13] + $fields[14]) / 100;
 }
 
 # Peak of resident memory since the process began, without the server's shared

@@ -120,6 +120,15 @@ my @contestants = (
 				fdw => "fdw_$_"
 			}
 		} (100, 10000)),
+	(   map {
+			{
+				id => "fdw_batch_$_",
+				label => "postgres_fdw, batch_size $_",
+				side => 'stock',
+				fdw => "fdw_batch_$_"
+			}
+		} (100, 1000, 5000)),
+	{ id => 'pipe', label => 'psql to psql', side => 'ours' },
 	{ id => 'limit', label => 'libpq alone', side => 'reader', format => 'text' },
 	{
 		id => 'limit_bin',
@@ -141,7 +150,7 @@ my @contestants = (
 	},);
 our %contestant = map { $_->{id} => $_ } @contestants;
 
-my @fdw = grep { /^fdw/ } map { $_->{id} } @contestants;
+my @fdw = grep { /^fdw_\d/ } map { $_->{id} } @contestants;
 my @ours = qw(ours_read ours_read_bin ours ours_bin);
 my @who = ('stock', @ours, @fdw, 'limit', 'limit_bin');
 
@@ -257,6 +266,7 @@ sub plpgsql
 # of that program, or else "setup", statements that its session begins with;
 # "statement", which is measured; "before" and "after", lists of statements
 # around it that are not.
+# scale: what its time is multiplied by, for one that does a part of the work.
 # expect: what the statement's answer, as psql prints it, must match.
 # reader_rows: the number of rows that reader must answer with.
 # per: the time is that of one of so many calls, and printed in microseconds.
@@ -272,7 +282,7 @@ sub all_items
 		count_items(), insert_items(), insert_long_item(), join_item(),
 		rescan_item(), for_loop_item(), four_item(), limit1_item(),
 		blob_item(), dates_items(), named_item(), errors_item(),
-		string_item(), growth_items());
+		string_item(), copy_item(), growth_items());
 }
 
 # All rows are fetched and counted.
@@ -597,6 +607,54 @@ sub string_item
 				$size{calls}, small_query('@'))->($c);
 		},
 	};
+}
+
+# Local rows into a remote table. The loop of single statements does so for a part of
+# them only, and its time is multiplied.
+sub copy_item
+{
+	my $part = 50;
+
+	return {
+		id => 'copy-wide',
+		title => 'Push ' . group($size{many}) . ' rows of 8 mixed columns (stock: a loop of dblink_exec, a part of it)',
+		short => 'push wide',
+		who => [ qw(stock ours), grep({ /^fdw_batch/ } sort keys %contestant), 'pipe' ],
+		expect => qr/^(?:$size{many}|INSERT 0 $size{many}|COPY $size{many}|DO)$/,
+		work => sub {
+			my ($c) = @_;
+			my $psql = "'$ENV{BENCH_PSQL}' -X -d";
+
+			return {
+				setup => ["TRUNCATE $c->{fdw}.into_wide"],
+				before => ["TRUNCATE $c->{fdw}.into_wide"],
+				statement => "INSERT INTO $c->{fdw}.into_wide SELECT * FROM wide_here",
+			} if $c->{fdw};
+			return {
+				setup => [ prelude($c, '', 'c'), $c->{id} eq 'ours' ? 'CREATE EXTENSION IF NOT EXISTS dblink2' : () ],
+				before => ["SELECT dblink_exec('c', 'TRUNCATE into_wide')"],
+				$c->{id} eq 'ours' ? (statement => "SELECT dblink_copy('c', 'into_wide', 'SELECT * FROM wide_here')") :
+				$c->{id} eq 'stock' ? (statement => push_loop($size{many} / $part), scale => $part) :
+				(statement => "\\! $psql '$local{ours}' -c 'COPY wide_here TO STDOUT' | $psql '$remote' -c 'COPY into_wide FROM STDIN' #"),
+			};
+		},
+	};
+}
+
+# A loop in PL/pgSQL that inserts rows on the remote one by one.
+sub push_loop
+{
+	my ($n) = @_;
+	my $values = join ', ', ('%L') x split /, /, $table{wide}{names};
+
+	return plpgsql(
+		'r record;',
+		"FOR r IN SELECT * FROM wide_here LIMIT $n LOOP
+			PERFORM dblink_exec('c', format('INSERT INTO into_wide VALUES ($values)', "
+		  . join(', ', map { "r.$_" } split /, /, $table{wide}{names}) . "));
+			total := total + 1;
+		END LOOP;",
+		$n);
 }
 
 # A query that finds one row by its key.

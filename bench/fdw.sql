@@ -23,3 +23,10 @@ SELECT format('CREATE TABLE fdw_%s.wide_all (id int, big bigint, name text,
 SELECT format('CREATE FOREIGN TABLE fdw_%s.wide_%s () INHERITS (fdw_%1$s.wide_all)
 		SERVER fdw_%1$s_%2$s OPTIONS (schema_name ''public'')', size, n)
 	FROM unnest(ARRAY[100, 10000]) size, generate_series(1, 4) n \gexec
+
+-- To insert into: for each batch_size a schema fdw_batch_SIZE.
+SELECT format('CREATE SCHEMA fdw_batch_%s', size) FROM unnest(ARRAY[100, 1000, 5000]) size \gexec
+SELECT format('CREATE FOREIGN TABLE fdw_batch_%s.into_wide (id int, big bigint, name text,
+		amount numeric, at timestamptz, ratio double precision, good bool, code varchar)
+		SERVER fdw_10000_1 OPTIONS (schema_name ''public'', batch_size %L)', size, size)
+	FROM unnest(ARRAY[100, 1000, 5000]) size \gexec

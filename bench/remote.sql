@@ -48,11 +48,15 @@ INSERT INTO dates
 CREATE UNLOGGED TABLE growth (a int, b int);
 INSERT INTO growth SELECT i, i % 500 FROM generate_series(1, greatest(:growth, :long, :loop)) i;
 
+-- What rows are pushed into.
+CREATE UNLOGGED TABLE into_wide (LIKE wide_many);
+
 CREATE UNLOGGED TABLE small (id int PRIMARY KEY, v int);
 INSERT INTO small SELECT i, i FROM generate_series(1, :small) i;
 
 CREATE ROLE bench LOGIN PASSWORD :'password';
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO bench;
+GRANT INSERT, TRUNCATE ON into_wide TO bench;
 
 -- After this no row changes any more: nothing is left for autovacuum.
 VACUUM (FREEZE, ANALYZE);

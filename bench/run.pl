@@ -49,6 +49,8 @@ GetOptions(\%opt, 'turns=i', 'seconds=i', 'only=s', 'called=s', 'out=s', 'reader
 	'psql=s', 'sizes=s')
   or die "run.pl: wrong options\n";
 
+$ENV{BENCH_PSQL} = $opt{psql};
+
 # Every single measurement goes here, too.
 open my $samples, '>', "$opt{out}/samples.tsv" or die "run.pl: samples.tsv: $!\n";
 

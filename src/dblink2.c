@@ -36,6 +36,8 @@ PG_FUNCTION_INFO_V1(dblink_query);
 PG_FUNCTION_INFO_V1(dblink_query_as);
 PG_FUNCTION_INFO_V1(dblink_execute);
 PG_FUNCTION_INFO_V1(dblink_send_query_params);
+PG_FUNCTION_INFO_V1(dblink_copy);
+PG_FUNCTION_INFO_V1(dblink_copy_cursor);
 PG_FUNCTION_INFO_V1(dblink_describe);
 PG_FUNCTION_INFO_V1(dblink_error);
 PG_FUNCTION_INFO_V1(dblink_planner_support);
@@ -194,6 +196,71 @@ dblink_execute(PG_FUNCTION_ARGS)
 	if (isnull)
 		PG_RETURN_NULL();
 	PG_RETURN_INT64(number);
+}
+
+/*
+ * Return argument n, a text.  Throws what dbl_params_text() throws.
+ */
+static const char *
+text_arg(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	if (n >= PG_NARGS())
+		dbl_arg_check(fcinfo, n);
+	return dbl_params_text(fcinfo->args[n], dbl_arg_type(fcinfo, n), what);
+}
+
+/*
+ * Rows were copied: return their number, as the remote has told it.
+ */
+static Datum
+end_copy(FunctionCallInfo fcinfo, DblinkConn *conn)
+{
+	bool		isnull;
+	int64		number = tag_number(conn->exchange.res, &isnull);
+
+	dbl_kept_release(conn);
+	if (isnull)
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(number);
+}
+
+/*
+ * dblink_copy(connection, target, query) returns bigint
+ *
+ * Copies the rows of a local query into a remote table, and returns their number.
+ * target: a table, or a table and columns.
+ *
+ * Errors: those of dbl_copy_query().
+ */
+Datum
+dblink_copy(PG_FUNCTION_ARGS)
+{
+	const char *source = text_arg(fcinfo, 0, "connection");
+	const char *target = text_arg(fcinfo, 1, "target");
+	const char *sql = text_arg(fcinfo, 2, "query");
+
+	return end_copy(fcinfo, dbl_copy_query(source, target, sql));
+}
+
+/*
+ * dblink_copy(connection, target, refcursor) returns bigint
+ *
+ * The same for the rows that an open cursor has left.
+ */
+Datum
+dblink_copy_cursor(PG_FUNCTION_ARGS)
+{
+	const char *source = text_arg(fcinfo, 0, "connection");
+	const char *target = text_arg(fcinfo, 1, "target");
+
+	if (PG_NARGS() < 3 || PG_ARGISNULL(2))
+		dbl_arg_check(fcinfo, 2);
+	if (dbl_arg_type(fcinfo, 2) != REFCURSOROID)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("rows must be of type %s", "refcursor")));
+	return end_copy(fcinfo, dbl_copy_cursor(source, target,
+											TextDatumGetCString(PG_GETARG_DATUM(2))));
 }
 
 /*

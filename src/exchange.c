@@ -5,9 +5,10 @@
  *
  * An exchange begins when a query is sent, or the result of one that was sent
  * before is fetched; it ends when libpq has handed out all that belongs to the
- * call.  What it is doing is in DblinkExchange, which only this file writes to,
- * and which is zeroed as a whole.  So what a failed call has left behind is
- * known from there, and code anywhere may throw; recover.c brings it to an end.
+ * call.  What it is doing is in DblinkExchange, which only this file writes to
+ * (and copyin.c to its own part), and which is zeroed as a whole.  So what a failed call
+ * has left behind is known from there, and code anywhere may throw; recover.c brings it
+ * to an end.
  *
  * The result that was looked at last stays until the next exchange begins.
  *
@@ -446,8 +447,8 @@ dbl_ex_is_ready(DblinkConn *conn)
  * Let libpq read what has arrived.  Returns false if the connection broke: then
  * there is a result that says so.  Throws 08006 for other trouble.
  */
-static bool
-consume(DblinkConn *conn)
+bool
+dbl_ex_consume(DblinkConn *conn)
 {
 	if (PQconsumeInput(conn->pgconn))
 		return true;
@@ -584,28 +585,39 @@ deadlock_error(const DblinkDeadlock *deadlock)
 }
 
 /*
+ * Wait up to timeout_ms (-1: for ever) until the socket has one of "events".  Returns
+ * those that happened; 0 if none did in that time, or for now.
+ */
+int
+dbl_ex_wait_for(DblinkConn *conn, int events, long timeout_ms)
+{
+	long		look_ms = time_to_look(conn);
+	int			event;
+
+	if (dbl_remote_is_encrypted(conn) && (timeout_ms < 0 || timeout_ms > DBLINK_HIDDEN_MS))
+		timeout_ms = DBLINK_HIDDEN_MS;
+	if (look_ms >= 0 && (timeout_ms < 0 || timeout_ms > look_ms))
+		timeout_ms = look_ms;
+	event = dbl_remote_wait(conn, events, timeout_ms,
+							dbl_wait_event(DBLINK_WAIT_GET_RESULT));
+	dbl_ex_serve_interrupts();
+	if (event == 0)
+		look_for_deadlock(conn);
+	return event;
+}
+
+/*
  * Wait up to timeout_ms (-1: for ever) for more of the answer, and let libpq read
  * it.  Returns false if nothing arrived in that time.
  */
 bool
 dbl_ex_wait(DblinkConn *conn, long timeout_ms)
 {
-	bool		hidden = dbl_remote_is_encrypted(conn);
-	long		look_ms = time_to_look(conn);
-	int			event;
+	int			event = dbl_ex_wait_for(conn, WL_SOCKET_READABLE, timeout_ms);
 
-	if (hidden && (timeout_ms < 0 || timeout_ms > DBLINK_HIDDEN_MS))
-		timeout_ms = DBLINK_HIDDEN_MS;
-	if (look_ms >= 0 && (timeout_ms < 0 || timeout_ms > look_ms))
-		timeout_ms = look_ms;
-	event = dbl_remote_wait(conn, WL_SOCKET_READABLE, timeout_ms,
-							dbl_wait_event(DBLINK_WAIT_GET_RESULT));
-	dbl_ex_serve_interrupts();
-	if (event == 0)
-		look_for_deadlock(conn);
-	if (event == 0 && !hidden)
+	if (event == 0 && !dbl_remote_is_encrypted(conn))
 		return false;
-	(void) consume(conn);
+	(void) dbl_ex_consume(conn);
 	dbl_notice_report(conn);
 	return event != 0;
 }
@@ -624,7 +636,7 @@ dbl_ex_wait_any(List *conns)
 	foreach(cell, conns)
 	{
 		look_for_deadlock(lfirst(cell));
-		(void) consume(lfirst(cell));
+		(void) dbl_ex_consume(lfirst(cell));
 		dbl_notice_report(lfirst(cell));
 	}
 }
@@ -633,8 +645,8 @@ dbl_ex_wait_any(List *conns)
  * Get the next result from libpq, or the next part of one, which must be
  * available.  It belongs to the connection, in place of the last.
  *
- * Throws 0A000 if the remote begins to copy, 40P01 if the statement was cancelled
- * because of a deadlock.
+ * Throws 0A000 if the remote begins to copy, and was not asked to take rows; 40P01 if
+ * the statement was cancelled because of a deadlock.
  */
 static void
 take_result(DblinkConn *conn)
@@ -647,7 +659,8 @@ take_result(DblinkConn *conn)
 	dbl_notice_report(conn);
 	if (ex->deadlock != NULL && is_cancelled(ex->res))
 		deadlock_error(ex->deadlock);
-	if (dbl_remote_is_copy(ex->res))
+	if (dbl_remote_is_copy(ex->res) &&
+		(ex->copy.state != DBLINK_COPY_ASKED || PQresultStatus(ex->res) != PGRES_COPY_IN))
 	{
 		ex->on_abort = DBLINK_CANCEL;
 		dbl_err_copy_refused();
@@ -717,27 +730,26 @@ end_with_last(DblinkConn *conn)
 }
 
 /*
- * Read to the end of the exchange, and return its last result, or its first
- * error.  It belongs to the connection, until the next.
+ * Read to the end of the exchange, from the result on that is being looked at, if
+ * there is one.  Returns its last result, or its first error, which belongs to the
+ * connection, until the next.
  *
  * Rows are thrown away as they arrive.  Throws 0A000 if the remote begins to
  * copy.
  */
-static PGresult *
-read_to_end(DblinkConn *conn)
+PGresult *
+dbl_ex_read_to_end(DblinkConn *conn)
 {
 	DblinkExchange *ex = &conn->exchange;
 
-	for (;;)
+	do
 	{
-		receive(conn);
-		if (ex->res == NULL)
-			break;
-		if (!dbl_remote_is_partial(ex->res) &&
+		if (ex->res != NULL && !dbl_remote_is_partial(ex->res) &&
 			(ex->last_res == NULL ||
 			 PQresultStatus(ex->last_res) != PGRES_FATAL_ERROR))
 			keep_last(ex);
-	}
+		receive(conn);
+	} while (ex->res != NULL);
 	return end_with_last(conn);
 }
 
@@ -750,7 +762,7 @@ dbl_ex_run(DblinkConn *conn, const char *sql)
 {
 	if (!dbl_ex_send(conn, sql))
 		return NULL;
-	return read_to_end(conn);
+	return dbl_ex_read_to_end(conn);
 }
 
 /*
@@ -760,7 +772,7 @@ PGresult *
 dbl_ex_run_params(DblinkConn *conn, const char *sql, const DblinkQueryParams *params)
 {
 	dbl_ex_send_query(conn, sql, params);
-	return read_to_end(conn);
+	return dbl_ex_read_to_end(conn);
 }
 
 /*
@@ -771,7 +783,7 @@ PGresult *
 dbl_ex_finish(DblinkConn *conn)
 {
 	begin(conn, DBLINK_RUNNING, is_in_xact(conn));
-	return read_to_end(conn);
+	return dbl_ex_read_to_end(conn);
 }
 
 /*
@@ -905,7 +917,7 @@ dbl_ex_await_notify(DblinkConn *conn, long timeout_ms)
 					 errhint("Fetch its results with dblink_get_result() before.")));
 		if (dbl_remote_wait(conn, WL_SOCKET_READABLE, left,
 							dbl_wait_event(DBLINK_WAIT_GET_RESULT)) != 0)
-			(void) consume(conn);
+			(void) dbl_ex_consume(conn);
 		dbl_ex_serve_interrupts();
 	}
 	return notify;

@@ -120,6 +120,7 @@ dbl_notice_receive(void *arg, const PGresult *res)
 	DblinkNotice *notice;
 	Size		size;
 
+	conn->notice_count++;
 	if (dbl_forward_notices)
 		get_fields(res, strings);
 	else

@@ -95,62 +95,6 @@ declared_type(Oid type)
 }
 
 /*
- * Check whether the text of a value of this very type is the same whatever the
- * session's settings are, or as they are now.
- */
-static bool
-is_own_text_fixed(Oid type)
-{
-	switch (type)
-	{
-		case BOOLOID:
-		case BYTEAOID:
-		case CHAROID:
-		case NAMEOID:
-		case INT2OID:
-		case INT4OID:
-		case INT8OID:
-		case OIDOID:
-		case TEXTOID:
-		case VARCHAROID:
-		case BPCHAROID:
-		case UNKNOWNOID:
-		case REFCURSOROID:
-		case JSONOID:
-		case JSONBOID:
-		case NUMERICOID:
-		case UUIDOID:
-		case TIMEOID:
-		case TIMETZOID:
-			return true;
-		case DATEOID:
-		case TIMESTAMPOID:
-		case TIMESTAMPTZOID:
-			return DateStyle == USE_ISO_DATES;
-		case INTERVALOID:
-			return IntervalStyle == INTSTYLE_POSTGRES;
-		default:
-			return false;
-	}
-}
-
-/*
- * The same for a type that may be a domain, or an array.
- */
-static bool
-is_text_fixed(Oid type)
-{
-	Oid			base;
-	Oid			element;
-
-	if (is_own_text_fixed(type))
-		return true;
-	base = getBaseType(type);
-	element = get_element_type(base);
-	return is_own_text_fixed(OidIsValid(element) ? getBaseType(element) : base);
-}
-
-/*
  * Make room for so many parameters, which are all null and without a type.  Throws
  * 54023 if they are more than the protocol allows.
  */
@@ -224,7 +168,7 @@ from_arguments(const NullableDatum *args, const Oid *types, int count)
 	int			i;
 
 	for (i = 0; i < count && fixed; i++)
-		fixed = is_text_fixed(types[i]);
+		fixed = dbl_styles_are_portable(dbl_styles_needs(types[i]));
 	if (!fixed)
 		dbl_styles_enter_portable(&saved);
 	for (i = 0; i < count; i++)

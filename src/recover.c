@@ -13,7 +13,8 @@
  * error of ours, if it may have effects, so that they are the same as if it had been
  * run there.  In a transaction block of the user's own, which a cancel would abort,
  * that may take as long as it likes, and another cancel or terminate ends the wait;
- * elsewhere it has a time limit.  It is cancelled after an interrupt, and if it only
+ * elsewhere it has a time limit.  Rows that were being copied to the remote are not
+ * kept there: it is told that the copy has failed.  It is cancelled after an interrupt, and if it only
  * reads.  What can't be brought to its end in time is given up, and the caller closes
  * the connection.
  *
@@ -118,7 +119,9 @@ drain_step(DblinkConn *conn)
 		case PGRES_COPY_OUT:
 			return skip_copy_data(conn->pgconn);
 		case PGRES_COPY_IN:
-			switch (PQputCopyEnd(conn->pgconn, "COPY is not supported through dblink"))
+			switch (PQputCopyEnd(conn->pgconn, ex->copy.state == DBLINK_COPY_NONE ?
+								 "COPY is not supported through dblink" :
+								 "the local statement failed"))
 			{
 				case 1:
 					return DRAIN_MORE;
@@ -189,7 +192,7 @@ settle(DblinkConn *conn)
 
 	if (!dbl_cancel_is_over(conn))
 		return;
-	if (ex->cancels > 0 && ex->in_xact &&
+	if ((ex->cancels > 0 || ex->copy.state == DBLINK_COPY_OPEN) && ex->in_xact &&
 		PQtransactionStatus(conn->pgconn) == PQTRANS_INERROR)
 		dbl_err_remote_xact_aborted(conn);
 	ex->recovery = ex->cancel_unsure ? DBLINK_RECOVERY_LOST : DBLINK_RECOVERY_USABLE;
@@ -280,6 +283,17 @@ cancel_step(DblinkConn *conn)
 }
 
 /*
+ * Check whether a statement that is let complete has a time limit.  In a transaction
+ * block of the user's it has none, because a cancel would abort that; but where rows
+ * were being copied, that is done for already.
+ */
+static bool
+may_be_cancelled(const DblinkExchange *ex)
+{
+	return !ex->in_xact || ex->copy.state == DBLINK_COPY_OPEN;
+}
+
+/*
  * One step of recovery.  What has arrived is read before a request is thought of:
  * mostly that is all there is.
  */
@@ -298,7 +312,7 @@ recover_step(DblinkConn *conn)
 	}
 	if (ex->recovery == DBLINK_RECOVERY_FINISHING &&
 		(QueryCancelPending || ProcDiePending ||
-		 (!ex->in_xact && dbl_time_left(ex->until) == 0)))
+		 (may_be_cancelled(ex) && dbl_time_left(ex->until) == 0)))
 		ex->recovery = DBLINK_RECOVERY_CANCELLING;
 	if (ex->recovery == DBLINK_RECOVERY_CANCELLING)
 		cancel_step(conn);

@@ -17,6 +17,7 @@
 #include "postgres.h"
 
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "dblink.h"
@@ -147,6 +148,19 @@ bool
 dbl_remote_is_encrypted(DblinkConn *conn)
 {
 	return PQsslInUse(conn->pgconn) || PQgssEncInUse(conn->pgconn);
+}
+
+/*
+ * Return how many bytes, encrypted or not, have arrived at the socket.
+ */
+int
+dbl_remote_arrived(DblinkConn *conn)
+{
+	int			bytes = 0;
+
+	if (ioctl(PQsocket(conn->pgconn), FIONREAD, &bytes) != 0)
+		return 0;
+	return bytes;
 }
 
 /*

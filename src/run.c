@@ -210,7 +210,7 @@ is_about_database(Node *statement)
 static void
 process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 				ProcessUtilityContext context, ParamListInfo params,
-				QueryEnvironment * queryEnv, DestReceiver * dest, QueryCompletion * qc)
+				QueryEnvironment * queryEnv, DestReceiver *dest, QueryCompletion * qc)
 {
 	if (dbl_stream_is_any_open() && !is_harmless(pstmt->utilityStmt))
 		dbl_stream_store_all();

@@ -71,6 +71,7 @@ struct DblinkStream
 	bool		one_result;		/* the only result that is allowed is complete */
 	bool		pure;			/* a cancel does no harm */
 	bool		ahead;			/* rows were read before they were asked for */
+	bool		is_copied;		/* they go to another remote (copy.c) */
 
 	Tuplestorestate *store;		/* or NULL */
 	TupleTableSlot *slot;		/* for reading it */
@@ -332,6 +333,23 @@ error_check(DblinkStream *stream)
 }
 
 /*
+ * Check whether a call is copying rows to a remote, so that a stream that begins now
+ * belongs to its query.
+ */
+static bool
+is_copying(void)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, dbl_reg_list())
+	{
+		if (dlist_container(DblinkConn, node, iter.cur)->exchange.copy.state == DBLINK_COPY_OPEN)
+			return true;
+	}
+	return false;
+}
+
+/*
  * Begin to stream the result of a query that was sent, now or by an earlier call, and
  * wait for its first rows.  "tupdesc" is the reader's row type, and has to live as long as
  * the stream; "sql" is what is known of the query's text.
@@ -356,6 +374,7 @@ dbl_stream_begin(const DblinkQuery *query, TupleDesc tupdesc, DblinkSqlTraits sq
 	MemoryContextRegisterResetCallback(context, &stream->callback);
 	dlist_push_tail(&streams, &stream->node);
 	stream->owner = CurrentResourceOwner;
+	stream->is_copied = is_copying();
 	stream->query = *query;
 	stream->tupdesc = tupdesc;
 	stream->reading = true;
@@ -475,14 +494,15 @@ stored_next(DblinkStream *stream, Datum *values, bool *nulls)
 
 /*
  * Check whether the reader has taken too much of its own time.  Time that it waited
- * for the remote does not count.
+ * for the remote does not count; nor has a copy to another remote a limit, because
+ * storing all of its rows is what it is meant to avoid.
  */
 static bool
 is_overdue(DblinkStream *stream)
 {
 	int64		now;
 
-	if (!stream->reading || dbl_stream_hold_time < 0)
+	if (!stream->reading || stream->is_copied || dbl_stream_hold_time < 0)
 		return false;
 	now = coarse_now();
 	stream->away_ms += now - stream->left_at;

@@ -23,6 +23,8 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "pgtime.h"
+#include "utils/float.h"
+#include "utils/lsyscache.h"
 #include "utils/xml.h"
 
 /* The settings of the remote session that its text depends on. */
@@ -31,6 +33,10 @@ static const char *const remote_names[] = {"DateStyle", "IntervalStyle"};
 /* Which of them a column depends on; a set of bits. */
 #define ON_DATE_STYLE		1
 #define ON_INTERVAL_STYLE	2
+
+/* The same of a type's text as we write it. */
+#define ON_FLOAT_DIGITS		4
+#define ON_ANY				8
 
 /*
  * Check whether the type is a date or timestamp.
@@ -252,6 +258,80 @@ dbl_styles_enter_portable(DblinkStylesSaved *saved)
 	saved->user_changed = false;
 	for (i = 0; i < lengthof(settings); i++)
 		set(saved, settings[i][0], settings[i][1]);
+}
+
+/*
+ * On which settings the text of values of this very type depends: on any for all types
+ * that are not known here.
+ */
+static DblinkStyleNeeds
+needs_of_base(Oid type)
+{
+	switch (type)
+	{
+		case BOOLOID:
+		case BYTEAOID:
+		case CHAROID:
+		case NAMEOID:
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case OIDOID:
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+		case UNKNOWNOID:
+		case REFCURSOROID:
+		case JSONOID:
+		case JSONBOID:
+		case NUMERICOID:
+		case UUIDOID:
+		case TIMEOID:
+		case TIMETZOID:
+			return 0;
+		case DATEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			return ON_DATE_STYLE;
+		case INTERVALOID:
+			return ON_INTERVAL_STYLE;
+		case FLOAT4OID:
+		case FLOAT8OID:
+			return ON_FLOAT_DIGITS;
+		default:
+			return ON_ANY;
+	}
+}
+
+/*
+ * The same for a type that may be a domain, or an array.
+ */
+DblinkStyleNeeds
+dbl_styles_needs(Oid type)
+{
+	DblinkStyleNeeds needs = needs_of_base(type);
+	Oid			base;
+	Oid			element;
+
+	if (needs != ON_ANY)
+		return needs;
+	base = getBaseType(type);
+	element = get_element_type(base);
+	return needs_of_base(OidIsValid(element) ? getBaseType(element) : base);
+}
+
+/*
+ * Check whether what has these needs is written now as after
+ * dbl_styles_enter_portable().
+ */
+bool
+dbl_styles_are_portable(DblinkStyleNeeds needs)
+{
+	if (needs & ON_ANY)
+		return false;
+	return ((needs & ON_DATE_STYLE) == 0 || DateStyle == USE_ISO_DATES) &&
+		((needs & ON_INTERVAL_STYLE) == 0 || IntervalStyle == INTSTYLE_POSTGRES) &&
+		((needs & ON_FLOAT_DIGITS) == 0 || extra_float_digits > 0);
 }
 
 /*

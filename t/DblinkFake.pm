@@ -3,8 +3,8 @@
 # What a connection is answered is a scene: a hash with the keys
 #   start    the answer to the start-up message
 #   answers  a list: the answer to each later request (a Query, a Sync, a
-#            Flush, a password); when it is used up, the last is given again
-#            if "again" is true
+#            Flush, a password, the end of a copy); when it is used up, the last is
+#            given again if "again" is true
 #   end      what then happens: close (default), wait (say nothing), or flood
 #            (send the last answer for ever)
 #   split    send each answer in pieces of so many bytes
@@ -142,7 +142,7 @@ sub _answer
 			my $request = substr $client->{buffer}, 0, $length + 1, '';
 			return 0 if $type eq 'X';
 			# what belongs to a request that ends with Sync is no request
-			next unless $type =~ /[QSHp]/;
+			next unless $type =~ /[QSHpcf]/;
 			my $scene = $client->{scene};
 			my $answers = $scene->{answers} || [];
 			my $step = $client->{step}++;

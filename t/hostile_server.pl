@@ -311,7 +311,8 @@ my @talks = (
 	[ $begin, command_complete('DECLARE CURSOR') . ready('T'), substr($three, 0, -6) . ready('T'), command_complete('CLOSE CURSOR') . ready('T'), command_complete('COMMIT') . ready() ],
 	[ message('1', '') . message('t', pack('n', 0)) . $described . ready(),
 		message('2', '') . $binary . data_row(pack('N', 7), pack('N', 5)) . data_row(pack('N', 8), undef) . command_complete('SELECT 2') . ready() ],
-	[ message('H', pack('Cn', 0, 0)) . message('d', "1\n") . message('c', '') . command_complete('COPY 1') . ready() ]);
+	[ message('H', pack('Cn', 0, 0)) . message('d', "1\n") . message('c', '') . command_complete('COPY 1') . ready() ],
+	[ message('G', pack('Cnn', 0, 1, 0)), $noise . command_complete('COPY 100') . ready() ]);
 
 # The scene of a number: which talk, and how it is damaged.
 sub damaged
@@ -339,7 +340,7 @@ my $r = $s->run(qq{
 	CREATE FUNCTION trial(n int, fail bool) RETURNS text LANGUAGE plpgsql AS \$\$
 	BEGIN
 		PERFORM dblink_connect('h', $target, true);
-		CASE n % 8
+		CASE n % 9
 			WHEN 0, 1, 2 THEN PERFORM count(*) FROM dblink('h', 'SELECT 1', fail) AS t(x int, y date);
 			WHEN 3 THEN PERFORM dblink_exec('h', 'SET x', fail);
 			WHEN 4 THEN
@@ -354,6 +355,7 @@ my $r = $s->run(qq{
 				PERFORM dblink_close('h', 'c', fail);
 			WHEN 6 THEN PERFORM count(*) FROM dblink('h', 'SELECT 1', fail) AS t(x int, y date);
 			WHEN 7 THEN PERFORM * FROM dblink('h', 'SELECT 1', fail) AS t(x text);
+			WHEN 8 THEN PERFORM dblink_copy('h', 'x', 'SELECT g AS a FROM generate_series(1, 100) g');
 		END CASE;
 		PERFORM * FROM dblink_get_notify('h');
 		BEGIN
@@ -372,7 +374,7 @@ my $r = $s->run(qq{
 	CREATE FUNCTION trials(low int, high int, fail bool) RETURNS SETOF text LANGUAGE plpgsql AS \$\$
 	BEGIN
 		FOR n IN low .. high LOOP
-			PERFORM set_config('dblink.result_format', CASE WHEN n % 8 = 6 THEN 'binary' ELSE 'text' END, false);
+			PERFORM set_config('dblink.result_format', CASE WHEN n % 9 = 6 THEN 'binary' ELSE 'text' END, false);
 			RETURN NEXT trial(n, fail);
 		END LOOP;
 	END \$\$});

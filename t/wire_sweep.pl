@@ -118,6 +118,10 @@ sub dialogue
 		[ params => "SELECT sum(x) FROM dblink_query('w', 'SELECT \$1 + g, \$2 FROM generate_series(1, 3) g', 10, 'y') AS t(x int, y text)", qr/^$/ ],
 		[ as => "SELECT sum(x) FROM dblink_query_as(NULL::int, 'w', 'SELECT unnest(\$1)', ARRAY[1, 2]) x", qr/^$/ ],
 		[ describe => "SELECT count(*) FROM dblink_describe('w', 'SELECT 1, now()')", qr/^$/ ],
+		[ table => "SELECT dblink_exec('w', 'CREATE TEMP TABLE swept (a int, b text)', $fail)", qr/^ERROR$/ ],
+		[ copy => "SELECT dblink_copy('w', 'swept', 'SELECT g AS a, repeat(''x'', 200) AS b FROM generate_series(1, 1000) g')", qr/^$/ ],
+		# all or nothing
+		[ copied => "SELECT x FROM dblink('w', 'SELECT count(*) FROM swept', $fail) AS t(x int)", qr/^0?$/ ],
 		[ error => "SELECT count(*) <= 1 FROM dblink_error()", qr/^t$/ ],
 		[ shown => "SELECT count(*) <= 1 FROM dblink_connections()", qr/^t$/ ],
 		[ again => "SELECT dblink_connect('w', $target, true)", qr/^$/ ],
@@ -254,7 +258,7 @@ sub sweep
 		'connect=OK query=5/15 first=7 failing=0 exec=LISTEN send=1 result=2 result2=3 result3=0 busy=0'
 		  . ' open=OK fetch=2 close=OK notify=NOTIFY notified=1 notify2=NOTIFY awaited=1 sleep=1 asleep=DO cancel=OK cancelled='
 		  . ($fail eq 'true' ? '' : 0)
-		  . ' end=0 binary=6 execute=3 params=36 as=3 describe=2 error=t shown=t again=OK disconnect=OK adhoc=4711',
+		  . ' end=0 binary=6 execute=3 params=36 as=3 describe=2 table=CREATE TABLE copy=1000 copied=1000 error=t shown=t again=OK disconnect=OK adhoc=4711',
 		"$name: undisturbed") or diag $r->{err};
 	$sockets = local_fds($s);
 
