@@ -71,6 +71,8 @@ static const DblinkScannable scannable_functions[] = {
 	{DBLINK_SCAN_GET_RESULT, "dblink_get_result", dblink_get_result, 0, {0}, true},
 	{DBLINK_SCAN_QUERY, "dblink_query", dblink_query, 1, {TEXTOID}, false, true, 0},
 	{DBLINK_SCAN_QUERY_AS, "dblink_query_as", dblink_query_as, 1, {TEXTOID}, false, true, 1},
+	{DBLINK_SCAN_GATHER, "dblink_gather", dblink_gather, 0, {0}, false, true, 0, true},
+	{DBLINK_SCAN_GATHER_QUERY, "dblink_gather_query", dblink_gather_query, 1, {TEXTOID}, false, true, 0, true},
 	{DBLINK_SCAN_NONE}
 };
 

@@ -13,6 +13,7 @@
  *	src/scan.c			the streaming scan in the executor
  *	src/shape.c			what the shape of a plan says about a scan
  *	src/run.c			executor runs and utility statements around a stream
+ *	src/gather.c		several connections at once
  *	src/session.c		taking connections into use, opening, transaction ends
  *	src/copy.c			local rows to a remote table
  *	src/stream.c		a result that is read row by row
@@ -90,6 +91,8 @@ typedef struct DblinkStream DblinkStream;	/* rows on demand, stream.c */
 typedef struct DblinkDecoder DblinkDecoder; /* rows to Datums, decode.c */
 typedef struct DblinkBatch DblinkBatch; /* some raw rows, rows.c */
 typedef struct DblinkSpool DblinkSpool; /* many of them, rows.c */
+typedef struct DblinkSink DblinkSink;	/* rows into a tuplestore, result.c */
+typedef struct DblinkGather DblinkGather;	/* rows of several, gather.c */
 
 /* ---- configuration parameters, settings.c ---- */
 
@@ -108,6 +111,13 @@ typedef enum DblinkEarlyEnd
 	DBLINK_EARLY_END_DRAIN,		/* let the remote statement complete */
 	DBLINK_EARLY_END_CANCEL
 } DblinkEarlyEnd;
+
+/* Values of dblink.gather_failures. */
+typedef enum DblinkGatherFailures
+{
+	DBLINK_GATHER_ERROR,		/* the first ends all */
+	DBLINK_GATHER_SKIP			/* the others go on */
+} DblinkGatherFailures;
 
 /* Values of dblink.result_format. */
 typedef enum DblinkResultFormat
@@ -140,7 +150,8 @@ typedef enum DblinkPhase
 typedef enum DblinkOnAbort
 {
 	DBLINK_FINISH,				/* let it complete: its effects may be wanted */
-	DBLINK_CANCEL
+	DBLINK_CANCEL,
+	DBLINK_CANCEL_SOON			/* unless it completes within a moment */
 } DblinkOnAbort;
 
 /* How far recovery of a failed call has come (recover.c). */
@@ -420,6 +431,8 @@ typedef struct DblinkQueryParams
 typedef struct DblinkCall
 {
 	const char *source;			/* the connection: its name, or where to */
+	Datum	   *sources;		/* or several, of type text */
+	int			nsources;
 	const char *sql;
 	const DblinkQueryParams *params;	/* or NULL: the simple protocol */
 } DblinkCall;
@@ -443,6 +456,10 @@ typedef struct DblinkQuery
 	bool		single;			/* the text must be a single statement */
 	DblinkMatch match;
 	Oid			domain;			/* over the row type, to be checked; or 0 */
+	bool		async;			/* an earlier call sent it, and may have read
+								 * some of its results */
+	bool		gathered;		/* with others: an error cancels them all */
+	const char *origin;			/* which of them it is, in words; or NULL */
 } DblinkQuery;
 
 /* The answer to a query while it is read; at first all zero except the query. */
@@ -496,7 +513,9 @@ typedef enum DblinkScanned
 	DBLINK_SCAN_FETCH,			/* dblink_fetch() */
 	DBLINK_SCAN_GET_RESULT,		/* dblink_get_result() */
 	DBLINK_SCAN_QUERY,			/* dblink_query() */
-	DBLINK_SCAN_QUERY_AS		/* dblink_query_as() */
+	DBLINK_SCAN_QUERY_AS,		/* dblink_query_as() */
+	DBLINK_SCAN_GATHER,			/* dblink_gather() of what was sent */
+	DBLINK_SCAN_GATHER_QUERY	/* dblink_gather() of a query */
 } DblinkScanned;
 
 /* The most fixed arguments that one of them has. */
@@ -504,8 +523,9 @@ typedef enum DblinkScanned
 
 /*
  * One of them.  Its arguments are [connection name,] fixed [, fail_on_error]; or, if
- * it takes parameters, [row type,] connection, sql [, parameters].  A table of these,
- * which ends with DBLINK_SCAN_NONE, is handed to the planner and the scan by dblink.c.
+ * it takes parameters, [row type,] connection or connections, [sql [, parameters]].  A
+ * table of these, which ends with DBLINK_SCAN_NONE, is handed to the planner and the scan
+ * by dblink.c.
  */
 typedef struct DblinkScannable
 {
@@ -517,6 +537,7 @@ typedef struct DblinkScannable
 	bool		needs_name;		/* the connection's name must be given */
 	bool		takes_params;	/* it is of the latter kind, and not strict */
 	int			nskipped;		/* arguments before the connection, then */
+	bool		takes_array;	/* of connections */
 } DblinkScannable;
 
 /*
@@ -560,6 +581,8 @@ extern PGDLLEXPORT void _PG_init(void);
 /* dblink2.c */
 extern PGDLLEXPORT Datum dblink_query(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum dblink_query_as(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum dblink_gather(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum dblink_gather_query(PG_FUNCTION_ARGS);
 
 /* sqlbuild.c */
 
@@ -579,6 +602,18 @@ extern void dbl_run_init(void);
 extern bool dbl_run_is_whole(EState *estate);
 extern bool dbl_run_has_foreign_table(PlannedStmt *stmt);
 
+/* gather.c */
+extern DblinkConn *dbl_gather_wait(List *conns, int64 timeout_us);
+extern DblinkGather *dbl_gather_open(const DblinkCall *call, TupleDesc tupdesc,
+									 bool may_stream);
+extern bool dbl_gather_streams(DblinkGather *gather);
+extern void dbl_gather_collect(DblinkGather *gather, Tuplestorestate *store);
+extern bool dbl_gather_next(DblinkGather *gather, Datum *values, bool *nulls);
+extern void dbl_gather_store(DblinkGather *gather);
+extern void dbl_gather_end_early(DblinkGather *gather);
+extern const char *dbl_gather_source(DblinkGather *gather);
+extern void dbl_gather_close(DblinkGather *gather);
+
 /* session.c */
 extern void dbl_session_init(void);
 extern DblinkConn *dbl_session_take(const char *name);
@@ -586,6 +621,8 @@ extern DblinkConn *dbl_session_get(const char *name);
 extern bool dbl_session_close_if_open(const char *name);
 extern void dbl_session_close(const char *name);
 extern DblinkConn *dbl_session_get_or_open(const char *name_or_source);
+extern void dbl_session_try_open(const char *name_or_source, const char *action,
+								 DblinkConn **conn);
 extern void dbl_session_open(const char *name, const char *source);
 extern void dbl_session_reuse(const char *name, const char *source);
 
@@ -594,11 +631,19 @@ extern DblinkConn *dbl_copy_query(const char *source, const char *target, const 
 extern DblinkConn *dbl_copy_cursor(const char *source, const char *target, const char *cursor);
 
 /* stream.c */
+extern bool dbl_stream_is_possible(DblinkConn *conn);
+extern DblinkStream *dbl_stream_start(const DblinkQuery *query, TupleDesc tupdesc,
+									  DblinkSqlTraits sql);
 extern DblinkStream *dbl_stream_begin(const DblinkQuery *query, TupleDesc tupdesc,
 									  DblinkSqlTraits sql);
 extern bool dbl_stream_next(DblinkStream *stream, Datum *values, bool *nulls);
 extern void dbl_stream_store(DblinkStream *stream);
+extern bool dbl_stream_has_row(DblinkStream *stream);
+extern bool dbl_stream_is_ready(DblinkStream *stream);
+extern void dbl_stream_await_any(DblinkStream **streams, int nstreams);
+extern const DblinkError *dbl_stream_error(DblinkStream *stream);
 extern void dbl_stream_end_early(DblinkStream *stream);
+extern void dbl_stream_end_all_early(DblinkStream **streams, int nstreams);
 extern void dbl_stream_close(DblinkStream *stream);
 extern const char *dbl_stream_source(DblinkStream *stream);
 extern void dbl_stream_await(DblinkConn *conn);
@@ -616,6 +661,12 @@ extern void dbl_res_materialize_as(FunctionCallInfo fcinfo, const DblinkQuery *q
 								   TupleDesc tupdesc);
 extern Tuplestorestate *dbl_res_collect(const DblinkQuery *query, TupleDesc tupdesc,
 										bool random_access);
+extern DblinkSink *dbl_res_sink_begin(const DblinkQuery *query, Datum label,
+									  TupleDesc tupdesc, TupleDesc remote,
+									  Tuplestorestate *shared, int store_kb);
+extern bool dbl_res_sink_step(DblinkSink *sink);
+extern const DblinkError *dbl_res_sink_error(DblinkSink *sink);
+extern void dbl_res_sink_end(DblinkSink *sink, Tuplestorestate *store);
 extern bool dbl_res_ask(const DblinkQuery *query, const char *sql, TupleDesc tupdesc);
 extern bool dbl_res_send_described(const DblinkQuery *query, const char *sql,
 								   TupleDesc tupdesc);
@@ -630,6 +681,7 @@ extern void dbl_batch_clear(DblinkBatch *batch);
 extern bool dbl_batch_add(DblinkBatch *batch, const PGresult *res, int row,
 						  const int *order);
 extern bool dbl_batch_is_full(DblinkBatch *batch);
+extern bool dbl_batch_is_empty(DblinkBatch *batch);
 extern const DblinkValue *dbl_batch_next(DblinkBatch *batch);
 extern DblinkSpool *dbl_spool_make(int natts);
 extern void dbl_spool_put(DblinkSpool *spool, const DblinkValue *row);
@@ -708,6 +760,9 @@ extern void dbl_opt_digest(const DblinkConnInfo *conninfo, uint8 *digest);
 extern const char *dbl_params_text(NullableDatum arg, Oid type, const char *what);
 extern void dbl_params_read(DblinkCall *call, const NullableDatum *args,
 							const Oid *types, int nargs, bool variadic);
+extern Datum *dbl_params_names(NullableDatum arg, Oid type, int *count);
+extern void dbl_params_read_many(DblinkCall *call, const NullableDatum *args,
+								 const Oid *types, int nargs, bool variadic);
 
 /* answer.c */
 extern DblinkResultKind dbl_answer_next(DblinkAnswer *answer);
@@ -769,12 +824,14 @@ extern void dbl_ex_send_binary(DblinkConn *conn, const char *sql,
 extern bool dbl_ex_ask(DblinkConn *conn, const char *sql, const DblinkQueryParams *params);
 extern PGresult *dbl_ex_description(DblinkConn *conn);
 extern void dbl_ex_fetch(DblinkConn *conn);
+extern void dbl_ex_take_over(DblinkConn *conn);
+extern void dbl_ex_cancel_on_abort(DblinkConn *conn);
 extern void dbl_ex_leave(DblinkConn *conn);
 extern bool dbl_ex_is_ready(DblinkConn *conn);
 extern bool dbl_ex_consume(DblinkConn *conn);
 extern int	dbl_ex_wait_for(DblinkConn *conn, int events, long timeout_ms);
 extern bool dbl_ex_wait(DblinkConn *conn, long timeout_ms);
-extern void dbl_ex_wait_any(List *conns);
+extern void dbl_ex_wait_any(List *conns, long timeout_ms);
 extern PGresult *dbl_ex_next(DblinkConn *conn);
 extern PGresult *dbl_ex_read_to_end(DblinkConn *conn);
 extern PGresult *dbl_ex_run(DblinkConn *conn, const char *sql);
@@ -798,7 +855,7 @@ extern const char *dbl_cancel_query(DblinkConn *conn);
 /* remote.c */
 extern int	dbl_remote_wait(DblinkConn *conn, int events, long timeout_ms,
 							uint32 wait_event);
-extern void dbl_remote_wait_any(List *conns, uint32 wait_event);
+extern void dbl_remote_wait_any(List *conns, long timeout_ms, uint32 wait_event);
 extern bool dbl_remote_is_readable(DblinkConn *conn);
 extern bool dbl_remote_is_closed(DblinkConn *conn);
 extern bool dbl_remote_is_encrypted(DblinkConn *conn);
@@ -867,6 +924,7 @@ extern int	dbl_keep_connections;
 extern int	dbl_loopback_keep;
 extern int	dbl_deadlock_patience;
 extern bool dbl_forward_notices;
+extern int	dbl_gather_failures;
 
 extern void dbl_settings_init(const char *version, void (*keep_assigned) (int limit),
 							  void (*loopback_keep_assigned) (int keep_ms));

@@ -133,3 +133,32 @@ CREATE FUNCTION dblink_get_notify(conname text, timeout interval,
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'dblink_get_notify_timeout'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+
+-- The first of several connections that a call would not have to wait for
+
+CREATE FUNCTION dblink_wait(connections text[], timeout interval DEFAULT NULL)
+RETURNS text
+AS 'MODULE_PATHNAME', 'dblink_wait'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+
+-- Rows of several connections, as they arrive; the first column is the connection
+
+CREATE FUNCTION dblink_gather(connections text[])
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'dblink_gather'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED SUPPORT dblink_planner_support;
+
+CREATE FUNCTION dblink_gather(connections text[], sql text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'dblink_gather_query'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED SUPPORT dblink_planner_support;
+
+CREATE FUNCTION dblink_gather(connections text[], sql text, VARIADIC params text[])
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'dblink_gather_query'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED SUPPORT dblink_planner_support;
+
+CREATE FUNCTION dblink_gather(connections text[], sql text, VARIADIC params "any")
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'dblink_gather_query'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED SUPPORT dblink_planner_support;

@@ -112,6 +112,20 @@ my @contestants = (
 		side => 'ours',
 		set => { 'dblink.keep_connections' => '4' }
 	},
+	{
+		id => 'ours_gather',
+		label => 'dblink_gather',
+		side => 'ours',
+		set => { 'dblink.gather_failures' => 'error' },
+		gather => 1
+	},
+	{
+		id => 'ours_wait',
+		label => 'dblink_wait',
+		side => 'ours',
+		set => { 'dblink.gather_failures' => 'error' },
+		wait => 1
+	},
 	(   map {
 			{
 				id => "fdw_$_",
@@ -280,8 +294,8 @@ sub all_items
 
 	return (
 		count_items(), insert_items(), insert_long_item(), join_item(),
-		rescan_item(), for_loop_item(), four_item(), limit1_item(),
-		blob_item(), dates_items(), named_item(), errors_item(),
+		rescan_item(), for_loop_item(), four_item(), gather_item(), wake_item(),
+		limit1_item(), blob_item(), dates_items(), named_item(), errors_item(),
 		string_item(), copy_item(), growth_items());
 }
 
@@ -467,6 +481,69 @@ sub four_at_once
 		statement => "$send;\nSELECT count(*) FROM ($get) AS all_rows",
 		# After its rows, each connection says that there are no more.
 		after => [$get],
+	};
+}
+
+# The same, with dblink_gather in place of four results one after the other.
+sub gather_item
+{
+	my $four = four_item();
+
+	return {
+		%$four,
+		id => 'gather-4',
+		title => $four->{title} =~ s/send_query/dblink_gather/r,
+		short => 'gather 4',
+		who => [qw(stock ours ours_gather), @fdw, 'limit'],
+		tuned => 'ours_gather',
+		work => sub {
+			my ($c) = @_;
+			my @queries = map { literal("SELECT $table{wide}{names} FROM wide_$_") } 1 .. 4;
+
+			return four_at_once($c) if !$c->{gather};
+			return {
+				setup => [ 'CREATE EXTENSION IF NOT EXISTS dblink2', prelude($c, '', map { "c$_" } 1 .. 4) ],
+				statement => join(";\n", map { "SELECT dblink_send_query('c$_', $queries[ $_ - 1 ])" } 1 .. 4)
+				  . ";\nSELECT count(*) FROM dblink_gather('{c1,c2,c3,c4}') AS t(conn text, $wide_columns)",
+			};
+		},
+	};
+}
+
+# How soon a session knows that the answer of a query that takes 10 ms is there: by
+# dblink_wait, or by asking every 10 ms, as scripts do.
+sub wake_item
+{
+	my $query = 'SELECT pg_sleep(0.01)::text || @';
+	my %loop = map {
+		$_ => "FOR i IN 1..$size{wakes} LOOP
+			PERFORM dblink_send_query('c', replace(" . literal($query) . ", '@', i::text));
+			" . ($_ eq 'wait' ? "PERFORM dblink_wait('{c}');" :
+			  "WHILE dblink_is_busy('c') = 1 LOOP PERFORM pg_sleep(0.01); END LOOP;") . "
+			PERFORM * FROM dblink_get_result('c') AS t(v text);
+			PERFORM * FROM dblink_get_result('c') AS t(v text);
+			total := total + 1;
+		END LOOP;"
+	} qw(wait ask);
+
+	return {
+		id => 'wait-wake',
+		title => 'Waiting for a query of 10 ms',
+		short => 'waiting',
+		who => [qw(stock ours ours_wait limit)],
+		tuned => 'ours_wait',
+		reader_rows => $size{wakes},
+		expect => 'DO',
+		per => $size{wakes},
+		work => sub {
+			my ($c) = @_;
+
+			return { reader => [ 'loop', $size{wakes}, $query ] } if $c->{side} eq 'reader';
+			return {
+				setup => [ $c->{wait} ? 'CREATE EXTENSION IF NOT EXISTS dblink2' : (), prelude($c, '', 'c') ],
+				statement => plpgsql('', $loop{ $c->{wait} ? 'wait' : 'ask' }, $size{wakes}),
+			};
+		},
 	};
 }
 

@@ -239,5 +239,5 @@ dbl_args_map_call(const DblinkScannable *entry, int nargs, bool last_is_flag,
 	map->name = entry->nskipped;
 	map->first = map->name + 1;
 	map->flag = -1;
-	return nargs > map->first;
+	return entry->nfixed > 0 ? nargs > map->first : nargs == map->first;
 }

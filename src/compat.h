@@ -320,11 +320,23 @@ extern PGDLLIMPORT char *locale_monetary;
 #define DBLINK_EXECUTOR_RUN_PASS	queryDesc, direction, count, execute_once
 #endif
 
-/* What owns a set of events to wait for: since 17, a resource owner. */
+/*
+ * A set of events to wait for, which lives until it is freed.  Before 17, one that goes
+ * away with its memory context would leave its descriptor open.
+ */
 #if PG_VERSION_NUM >= 170000
-#define dbl_wait_set_create(nevents)	CreateWaitEventSet(CurrentResourceOwner, nevents)
+#define dbl_wait_set_create(nevents)	CreateWaitEventSet(NULL, nevents)
 #else
-#define dbl_wait_set_create(nevents)	CreateWaitEventSet(CurrentMemoryContext, nevents)
+#define dbl_wait_set_create(nevents)	CreateWaitEventSet(TopMemoryContext, nevents)
+#endif
+
+/* Since 17 an interval can be infinite. */
+#if PG_VERSION_NUM >= 170000
+#define dbl_interval_is_infinite(interval)	INTERVAL_IS_NOEND(interval)
+#define dbl_interval_is_past(interval)		INTERVAL_IS_NOBEGIN(interval)
+#else
+#define dbl_interval_is_infinite(interval)	false
+#define dbl_interval_is_past(interval)		false
 #endif
 
 /* The status of a backend by its place in a list. */

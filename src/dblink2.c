@@ -25,6 +25,7 @@
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 /* Asks the remote server for the names of types, with those of the columns. */
 #define DESCRIBE_SQL \
@@ -40,6 +41,9 @@ PG_FUNCTION_INFO_V1(dblink_copy);
 PG_FUNCTION_INFO_V1(dblink_copy_cursor);
 PG_FUNCTION_INFO_V1(dblink_describe);
 PG_FUNCTION_INFO_V1(dblink_error);
+PG_FUNCTION_INFO_V1(dblink_wait);
+PG_FUNCTION_INFO_V1(dblink_gather);
+PG_FUNCTION_INFO_V1(dblink_gather_query);
 PG_FUNCTION_INFO_V1(dblink_planner_support);
 
 /*
@@ -475,6 +479,125 @@ dblink_error(PG_FUNCTION_ARGS)
 	error = dbl_diag_get(error_source(fcinfo));
 	if (error != NULL)
 		store_error(store, tupdesc, error);
+	return (Datum) 0;
+}
+
+/*
+ * Return the time limit in argument n, in microseconds; -1 for none: if it is not given, or
+ * null, or infinite.
+ */
+static int64
+timeout_arg(FunctionCallInfo fcinfo, int n)
+{
+	Interval   *interval;
+	float8		us;
+
+	if (n >= PG_NARGS() || PG_ARGISNULL(n))
+		return -1;
+	if (dbl_arg_type(fcinfo, n) != INTERVALOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("timeout must be of type %s", "interval")));
+	interval = PG_GETARG_INTERVAL_P(n);
+	if (dbl_interval_is_infinite(interval))
+		return -1;
+	if (dbl_interval_is_past(interval))
+		return 0;
+	us = interval->time + ((float8) interval->month * DAYS_PER_MONTH + interval->day) * USECS_PER_DAY;
+	if (us > (float8) PG_INT64_MAX / 4)
+		return -1;
+	return Max((int64) us, 0);
+}
+
+/*
+ * dblink_wait(connections [, timeout]) returns text
+ *
+ * Waits until a call would not have to wait for one of several connections, and returns
+ * that: the first with an answer, or else the first that is idle; NULL when the time is
+ * up.  connections: names of open ones.  No result is fetched.
+ *
+ * There is no look for deadlocks here: the call has a time limit of its own.
+ */
+Datum
+dblink_wait(PG_FUNCTION_ARGS)
+{
+	NullableDatum array = {.isnull = true};
+	List	   *conns = NIL;
+	DblinkConn *ready;
+	Datum	   *names;
+	int			n;
+	int			i;
+
+	if (PG_NARGS() > 0)
+		array = fcinfo->args[0];
+	names = dbl_params_names(array, dbl_arg_type(fcinfo, 0), &n);
+	for (i = 0; i < n; i++)
+		conns = list_append_unique_ptr(conns, dbl_session_get(TextDatumGetCString(names[i])));
+	ready = dbl_gather_wait(conns, timeout_arg(fcinfo, 1));
+	for (i = 0; i < n; i++)
+	{
+		if (ready != NULL && dbl_reg_find(TextDatumGetCString(names[i])) == ready)
+			PG_RETURN_DATUM(names[i]);
+	}
+	PG_RETURN_NULL();
+}
+
+/*
+ * Return the rows of several connections from a set-returning function.
+ */
+static void
+gather(FunctionCallInfo fcinfo)
+{
+	Oid		   *types = palloc(sizeof(Oid) * (PG_NARGS() + 1));
+	TupleDesc	tupdesc;
+	DblinkCall	call;
+	DblinkGather *gathered;
+	int			i;
+
+	dbl_res_begin(fcinfo);
+	for (i = 0; i < PG_NARGS(); i++)
+		types[i] = dbl_arg_type(fcinfo, i);
+	dbl_params_read_many(&call, fcinfo->args, types, PG_NARGS(),
+						 get_fn_expr_variadic(fcinfo->flinfo));
+	tupdesc = dbl_res_expected(fcinfo);
+	if (tupdesc == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("function returning record called in context "
+						"that cannot accept type record")));
+	gathered = dbl_gather_open(&call, tupdesc, false);
+	dbl_gather_collect(gathered, dbl_res_return(fcinfo, tupdesc));
+}
+
+/*
+ * dblink_gather(connections) returns setof record
+ *
+ * All remaining results of what dblink_send_query() sent on each connection, which are
+ * free then; none for one to which nothing was sent.  The first column is the connection.
+ * A command without rows gives one row, its tag.
+ *
+ * Errors: as dblink(); 22023 if a connection is there twice.  With dblink.gather_failures
+ * = skip, the error of a connection is a WARNING.
+ */
+Datum
+dblink_gather(PG_FUNCTION_ARGS)
+{
+	gather(fcinfo);
+	return (Datum) 0;
+}
+
+/*
+ * dblink_gather(connections, sql [, parameters]) returns setof record
+ *
+ * Sends SQL to all connections, each the name of an open one or a foreign server or a
+ * conninfo string, and returns the rows of its last statement.
+ *
+ * Errors: likewise; 55000 if a connection has a result that was not fetched.
+ */
+Datum
+dblink_gather_query(PG_FUNCTION_ARGS)
+{
+	gather(fcinfo);
 	return (Datum) 0;
 }
 

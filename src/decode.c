@@ -58,6 +58,7 @@ struct DblinkDecoder
 	DecoderColumn *columns;		/* natts of them */
 	const int  *order;			/* where they are in the result; NULL: there */
 	MemoryContext row_context;	/* of what the row's Datums point to */
+	const char *origin;			/* as that of the query */
 	DblinkStyles styles;
 	uint64		row;			/* number of the current row, from 1 */
 	int			column;			/* index of the current column */
@@ -213,7 +214,7 @@ format_check(DblinkConn *conn, PGresult *res, TupleDesc tupdesc, const int *orde
  * Throw 42804 if the remote's columns are not as many as the caller's.
  */
 static void
-column_count_check(PGresult *res, TupleDesc tupdesc)
+column_count_check(const DblinkQuery *query, PGresult *res, TupleDesc tupdesc)
 {
 	int			remote = PQnfields(res);
 	int			local = tupdesc->natts;
@@ -223,6 +224,10 @@ column_count_check(PGresult *res, TupleDesc tupdesc)
 	ereport(ERROR,
 			(errcode(ERRCODE_DATATYPE_MISMATCH),
 			 errmsg("remote query result rowtype does not match the specified FROM clause rowtype"),
+			 query->origin != NULL ?
+			 errdetail_plural("The remote query returns %d column from %s, but the column definition list has %d after the connection.",
+							  "The remote query returns %d columns from %s, but the column definition list has %d after the connection.",
+							  remote, remote, query->origin, local) :
 			 errdetail_plural("The remote query returns %d column, but the column definition list has %d.",
 							  "The remote query returns %d columns, but the column definition list has %d.",
 							  remote, remote, local)));
@@ -244,12 +249,13 @@ dbl_dec_begin(const DblinkQuery *query, PGresult *res, TupleDesc tupdesc)
 	int			i;
 
 	if (order == NULL)
-		column_count_check(res, tupdesc);
+		column_count_check(query, res, tupdesc);
 	format_check(conn, res, tupdesc, order);
 
 	decoder = palloc0(sizeof(DblinkDecoder));
 	decoder->tupdesc = tupdesc;
 	decoder->order = order;
+	decoder->origin = query->origin;
 	decoder->columns = palloc0(tupdesc->natts * sizeof(DecoderColumn));
 	decoder->row_context = AllocSetContextCreate(CurrentMemoryContext,
 												 "dblink row",
@@ -295,8 +301,13 @@ conversion_context(void *arg)
 	if (category == ERRCODE_SUCCESSFUL_COMPLETION ||
 		category == ERRCODE_WARNING)
 		return;
-	errcontext("column \"%s\" (%d) of row " UINT64_FORMAT " of the remote result",
-			   NameStr(att->attname), decoder->column + 1, decoder->row);
+	if (decoder->origin != NULL)
+		errcontext("column \"%s\" (%d) of row " UINT64_FORMAT " of the remote result from %s",
+				   NameStr(att->attname), decoder->column + 1, decoder->row,
+				   decoder->origin);
+	else
+		errcontext("column \"%s\" (%d) of row " UINT64_FORMAT " of the remote result",
+				   NameStr(att->attname), decoder->column + 1, decoder->row);
 }
 
 /*

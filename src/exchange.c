@@ -411,6 +411,26 @@ dbl_ex_fetch(DblinkConn *conn)
 }
 
 /*
+ * From here on, all results that are left of a query that was sent before are for this
+ * call.
+ */
+void
+dbl_ex_take_over(DblinkConn *conn)
+{
+	begin(conn, DBLINK_RUNNING, conn->async.in_xact);
+}
+
+/*
+ * If the call fails, the statement is cancelled, unless it completes within a moment.
+ */
+void
+dbl_ex_cancel_on_abort(DblinkConn *conn)
+{
+	Assert(conn->exchange.phase != DBLINK_IDLE);
+	conn->exchange.on_abort = DBLINK_CANCEL_SOON;
+}
+
+/*
  * Leave a query that was sent running; a later call fetches its results.
  */
 void
@@ -585,20 +605,39 @@ deadlock_error(const DblinkDeadlock *deadlock)
 }
 
 /*
+ * The shorter one of two times, of which -1 is for ever.
+ */
+static long
+shorter(long a, long b)
+{
+	if (a < 0 || b < 0)
+		return Max(a, b);
+	return Min(a, b);
+}
+
+/*
+ * Return for how long we may wait for the connection, if the caller waits for timeout_ms
+ * (-1: for ever): until data that libpq has decrypted already have to be looked for, or a
+ * deadlock.
+ */
+static long
+time_to_wait(DblinkConn *conn, long timeout_ms)
+{
+	if (dbl_remote_is_encrypted(conn))
+		timeout_ms = shorter(timeout_ms, DBLINK_HIDDEN_MS);
+	return shorter(timeout_ms, time_to_look(conn));
+}
+
+/*
  * Wait up to timeout_ms (-1: for ever) until the socket has one of "events".  Returns
  * those that happened; 0 if none did in that time, or for now.
  */
 int
 dbl_ex_wait_for(DblinkConn *conn, int events, long timeout_ms)
 {
-	long		look_ms = time_to_look(conn);
 	int			event;
 
-	if (dbl_remote_is_encrypted(conn) && (timeout_ms < 0 || timeout_ms > DBLINK_HIDDEN_MS))
-		timeout_ms = DBLINK_HIDDEN_MS;
-	if (look_ms >= 0 && (timeout_ms < 0 || timeout_ms > look_ms))
-		timeout_ms = look_ms;
-	event = dbl_remote_wait(conn, events, timeout_ms,
+	event = dbl_remote_wait(conn, events, time_to_wait(conn, timeout_ms),
 							dbl_wait_event(DBLINK_WAIT_GET_RESULT));
 	dbl_ex_serve_interrupts();
 	if (event == 0)
@@ -623,15 +662,17 @@ dbl_ex_wait(DblinkConn *conn, long timeout_ms)
 }
 
 /*
- * Wait until one of several connections may have more of its answer, and let libpq
- * read what has arrived on each.
+ * Wait up to timeout_ms (-1: for ever) until one of several connections, none of them
+ * twice, may have more of its answer, and let libpq read what has arrived on each.
  */
 void
-dbl_ex_wait_any(List *conns)
+dbl_ex_wait_any(List *conns, long timeout_ms)
 {
 	ListCell   *cell;
 
-	dbl_remote_wait_any(conns, dbl_wait_event(DBLINK_WAIT_GET_RESULT));
+	foreach(cell, conns)
+		timeout_ms = time_to_wait(lfirst(cell), timeout_ms);
+	dbl_remote_wait_any(conns, timeout_ms, dbl_wait_event(DBLINK_WAIT_GET_RESULT));
 	dbl_ex_serve_interrupts();
 	foreach(cell, conns)
 	{

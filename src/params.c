@@ -245,6 +245,80 @@ dbl_params_text(NullableDatum arg, Oid type, const char *what)
 }
 
 /*
+ * Read the arguments from the text on: sql [, parameters].
+ */
+static void
+read_sql(DblinkCall *call, const NullableDatum *args, const Oid *types, int nargs,
+		 bool variadic)
+{
+	call->sql = dbl_params_text(args[0], types[0], "query");
+	if (nargs == 1)
+		call->params = NULL;
+	else if (variadic && nargs == 2)
+		call->params = from_array(args[1], types[1]);
+	else
+		call->params = from_arguments(&args[1], &types[1], nargs - 1);
+}
+
+/*
+ * Read an array of the names of connections, in which there must be one and no null;
+ * returns them as Datums of type text, *count of them.  Throws 22004 if that is not so,
+ * and 42804 if it is none.
+ */
+Datum *
+dbl_params_names(NullableDatum arg, Oid type, int *count)
+{
+	ArrayType  *array;
+	Datum	   *names;
+	bool	   *nulls;
+	int			i;
+
+	if (!dbl_arg_is_text(get_base_element_type(type)))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("%s must be of type %s, not %s", "connections", "text[]",
+						format_type_be(type))));
+	if (arg.isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("array of connections must not be null")));
+	array = DatumGetArrayTypePCopy(arg.value);
+	ARR_ELEMTYPE(array) = TEXTOID;
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &names, &nulls, count);
+	if (*count == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("array of connections must not be empty")));
+	for (i = 0; i < *count; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("array of connections must not contain nulls"),
+					 errhint("An unnamed connection cannot be used here: open one with dblink_connect(name, connection string).")));
+	}
+	return names;
+}
+
+/*
+ * The same for a call that is for several connections: [sql [, parameters]] follow.
+ * Without a text, call->sql is NULL.
+ */
+void
+dbl_params_read_many(DblinkCall *call, const NullableDatum *args, const Oid *types,
+					 int nargs, bool variadic)
+{
+	if (nargs < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+				 errmsg("function must have more arguments")));
+	memset(call, 0, sizeof(*call));
+	call->sources = dbl_params_names(args[0], types[0], &call->nsources);
+	if (nargs > 1)
+		read_sql(call, &args[1], &types[1], nargs - 1, variadic);
+}
+
+/*
  * Read the arguments of a call that are left after its own first ones: connection,
  * sql [, parameters].  "variadic" says that the parameters are the elements of one
  * array.
@@ -264,11 +338,5 @@ dbl_params_read(DblinkCall *call, const NullableDatum *args, const Oid *types,
 				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
 				 errmsg("function must have more arguments")));
 	call->source = dbl_params_text(args[0], types[0], "connection");
-	call->sql = dbl_params_text(args[1], types[1], "query");
-	if (nargs == 2)
-		call->params = NULL;
-	else if (variadic && nargs == 3)
-		call->params = from_array(args[2], types[2]);
-	else
-		call->params = from_arguments(&args[2], &types[2], nargs - 2);
+	read_sql(call, &args[1], &types[1], nargs - 1, variadic);
 }

@@ -4,8 +4,8 @@
  *	  The streaming scan in the planner.
  *
  * The planner is given a custom scan in place of the function scan of dblink(),
- * dblink_fetch() and dblink_get_result(), and of dblink_query() and
- * dblink_query_as(), at the same cost.  (The planner
+ * dblink_fetch() and dblink_get_result(), and of dblink_query(), dblink_query_as() and
+ * dblink_gather(), at the same cost.  (The planner
  * may put a Material node on it where a nested loop reads it again: it knows that
  * a function scan keeps its rows, but not what a custom scan does.)
  *
@@ -132,7 +132,9 @@ are_arguments_streamable(const DblinkScannable *entry, List *args)
 	if (map.flag >= 0 &&
 		(exprType(llast(args)) != BOOLOID || !is_true(llast(args))))
 		return false;
-	if (map.name >= 0 ? exprType(list_nth(args, map.name)) != TEXTOID : entry->needs_name)
+	if (map.name >= 0 ?
+		exprType(list_nth(args, map.name)) != (entry->takes_array ? TEXTARRAYOID : TEXTOID) :
+		entry->needs_name)
 		return false;
 	for (i = 0; i < entry->nfixed; i++)
 	{

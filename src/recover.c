@@ -14,9 +14,10 @@
  * run there.  In a transaction block of the user's own, which a cancel would abort,
  * that may take as long as it likes, and another cancel or terminate ends the wait;
  * elsewhere it has a time limit.  Rows that were being copied to the remote are not
- * kept there: it is told that the copy has failed.  It is cancelled after an interrupt, and if it only
- * reads.  What can't be brought to its end in time is given up, and the caller closes
- * the connection.
+ * kept there: it is told that the copy has failed.  It is cancelled after an interrupt,
+ * and if it only reads; and with others of which one has failed, but not before a moment
+ * in which all may fail with the same error.  What can't be brought to its end in time is
+ * given up, and the caller closes the connection.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,6 +33,9 @@
 
 /* How long a statement may take to complete outside of a transaction block. */
 #define LET_FINISH_MS	2000
+
+/* The moment in which one may complete that is cancelled soon. */
+#define MOMENT_MS		20
 
 /* How long to wait for the effect of a cancel request, and how many there are. */
 #define CANCELLED_MS	1000
@@ -290,7 +294,8 @@ cancel_step(DblinkConn *conn)
 static bool
 may_be_cancelled(const DblinkExchange *ex)
 {
-	return !ex->in_xact || ex->copy.state == DBLINK_COPY_OPEN;
+	return !ex->in_xact || ex->copy.state == DBLINK_COPY_OPEN ||
+		ex->on_abort == DBLINK_CANCEL_SOON;
 }
 
 /*
@@ -351,6 +356,7 @@ static void
 wait_for_some(void)
 {
 	struct pollfd pfds[2 * MAX_WAITED];
+	long		timeout = LOOK_MS;
 	int			n = 0;
 	int			i;
 	dlist_iter	iter;
@@ -359,13 +365,15 @@ wait_for_some(void)
 	{
 		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
 
+		if (is_pending(conn) && conn->exchange.on_abort == DBLINK_CANCEL_SOON)
+			timeout = MOMENT_MS;
 		if (is_pending(conn) && n + 2 <= lengthof(pfds))
 			n += add_sockets(conn, &pfds[n]);
 	}
 	for (i = 0; i < n; i++)
 		pfds[i].revents = 0;
 	pgstat_report_wait_start(PG_WAIT_EXTENSION);
-	(void) poll(pfds, n, LOOK_MS);
+	(void) poll(pfds, n, timeout);
 	pgstat_report_wait_end();
 }
 
@@ -381,7 +389,7 @@ dbl_recover_begin(DblinkConn *conn, DblinkOnAbort how)
 
 	Assert(ex->phase != DBLINK_IDLE && ex->recovery == DBLINK_RECOVERY_NONE);
 	ex->converting = false;
-	ex->until = dbl_deadline(LET_FINISH_MS);
+	ex->until = dbl_deadline(ex->on_abort == DBLINK_CANCEL_SOON ? MOMENT_MS : LET_FINISH_MS);
 	ex->recovery = how == DBLINK_CANCEL || ex->on_abort == DBLINK_CANCEL ||
 		proc_exit_inprogress ?
 		DBLINK_RECOVERY_CANCELLING : DBLINK_RECOVERY_FINISHING;

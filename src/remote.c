@@ -16,6 +16,7 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -24,6 +25,7 @@
 
 #include "storage/fd.h"
 #include "storage/latch.h"
+#include "utils/memutils.h"
 
 /* How long to wait without looking at the latch. */
 #define BRIEF_MS		1
@@ -82,31 +84,77 @@ dbl_remote_wait(DblinkConn *conn, int events, long timeout_ms, uint32 wait_event
 }
 
 /*
- * Wait until one of several connections has something to read, or the latch is
- * set, or a moment has passed that is short enough for what libpq may have
- * decrypted already, which does not show at a socket.
+ * Wait for a moment only, until one of several connections has something to read.
+ * Returns whether one has.
+ */
+static bool
+wait_any_briefly(List *conns, long timeout_ms)
+{
+	struct pollfd *pfds = palloc(sizeof(struct pollfd) * list_length(conns));
+	int			n = 0;
+	ListCell   *cell;
+	bool		any;
+
+	foreach(cell, conns)
+	{
+		DblinkConn *conn = lfirst(cell);
+
+		if (PQstatus(conn->pgconn) != CONNECTION_OK)
+			continue;
+		pfds[n].fd = PQsocket(conn->pgconn);
+		pfds[n++].events = POLLIN;
+	}
+	any = poll(pfds, n, timeout_ms) > 0;
+	pfree(pfds);
+	return any;
+}
+
+/* What several connections are waited for with; an error leaves it to the next wait. */
+static WaitEventSet *wait_set = NULL;
+
+/*
+ * Free it, if there is one.
+ */
+static void
+free_wait_set(void)
+{
+	WaitEventSet *set = wait_set;
+
+	wait_set = NULL;
+	if (set != NULL)
+		FreeWaitEventSet(set);
+}
+
+/*
+ * Wait until one of several connections has something to read, or timeout_ms have
+ * passed (-1: for ever), or the latch is set.
  *
+ * The set is made anew for each wait, because libpq may have closed a socket since.
  * The caller must serve interrupts.
  */
 void
-dbl_remote_wait_any(List *conns, uint32 wait_event)
+dbl_remote_wait_any(List *conns, long timeout_ms, uint32 wait_event)
 {
-	WaitEventSet *set = dbl_wait_set_create(list_length(conns) + 2);
+	long		brief_ms = timeout_ms >= 0 ? Min(timeout_ms, BRIEF_MS) : BRIEF_MS;
 	WaitEvent	event;
 	ListCell   *cell;
 
-	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
-	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	if (wait_any_briefly(conns, brief_ms) || timeout_ms == brief_ms)
+		return;
+	free_wait_set();
+	wait_set = dbl_wait_set_create(list_length(conns) + 2);
+	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	foreach(cell, conns)
 	{
 		DblinkConn *conn = lfirst(cell);
 
 		if (PQstatus(conn->pgconn) == CONNECTION_OK)
-			AddWaitEventToSet(set, WL_SOCKET_READABLE, PQsocket(conn->pgconn),
+			AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, PQsocket(conn->pgconn),
 							  NULL, NULL);
 	}
-	(void) WaitEventSetWait(set, DBLINK_HIDDEN_MS, &event, 1, wait_event);
-	FreeWaitEventSet(set);
+	(void) WaitEventSetWait(wait_set, Min(timeout_ms, INT_MAX), &event, 1, wait_event);
+	free_wait_set();
 	ResetLatch(MyLatch);
 }
 

@@ -21,12 +21,16 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "executor/tuptable.h"
 #include "funcapi.h"
 #include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 
+/* How many parts of an answer are read before it is another's turn. */
+#define TURN_PARTS		64
+
 /* Collects the rows of a call. */
-typedef struct Sink
+typedef struct DblinkSink
 {
 	const DblinkQuery *query;
 	FunctionCallInfo fcinfo;	/* the function's that returns them, or NULL */
@@ -45,7 +49,16 @@ typedef struct Sink
 	Datum	   *values;			/* and converted */
 	bool	   *nulls;
 	void	   *domain_info;	/* what domain_check() has looked up */
-} Sink;
+
+	/* Of one of several answers that are read in turns: */
+	Datum		label;			/* the first column of its rows */
+	int			nlabels;		/* 1 if there is one */
+	TupleDesc	remote;			/* the others; NULL: all are the remote's */
+	Tuplestorestate *shared;	/* where all results go; NULL: only the last
+								 * counts, and has a store of its own */
+	int			store_kb;		/* memory of that */
+	DblinkAnswer answer;
+} DblinkSink;
 
 /*
  * Begin to return a set, empty so far.  Throws 0A000 if the caller can't take
@@ -183,7 +196,7 @@ dbl_res_expected(FunctionCallInfo fcinfo)
  * function is called without a column definition list, and has no other type.
  */
 static void
-find_expected(Sink *sink)
+find_expected(DblinkSink *sink)
 {
 	MemoryContext caller_context;
 	TupleDesc	tupdesc;
@@ -211,10 +224,10 @@ find_expected(Sink *sink)
  * Make a tuplestore in the context.
  */
 static Tuplestorestate *
-store_begin(MemoryContext context, bool random_access)
+store_begin(MemoryContext context, bool random_access, int memory_kb)
 {
 	MemoryContext caller_context = MemoryContextSwitchTo(context);
-	Tuplestorestate *store = tuplestore_begin_heap(random_access, false, work_mem);
+	Tuplestorestate *store = tuplestore_begin_heap(random_access, false, memory_kb);
 
 	MemoryContextSwitchTo(caller_context);
 	return store;
@@ -232,7 +245,8 @@ dbl_res_return(FunctionCallInfo fcinfo, TupleDesc tupdesc)
 	MemoryContext caller_context;
 
 	rsinfo->setResult = store_begin(rsinfo->econtext->ecxt_per_query_memory,
-									(rsinfo->allowedModes & SFRM_Materialize_Random) != 0);
+									(rsinfo->allowedModes & SFRM_Materialize_Random) != 0,
+									work_mem);
 	caller_context = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
 	rsinfo->setDesc = BlessTupleDesc(CreateTupleDescCopy(tupdesc));
 	MemoryContextSwitchTo(caller_context);
@@ -273,28 +287,35 @@ dbl_res_notifications(FunctionCallInfo fcinfo, DblinkConn *conn, PGnotify *notif
  * the tuplestore if it is not.
  */
 static void
-sink_clear(Sink *sink)
+sink_clear(DblinkSink *sink)
 {
-	if (sink->store != NULL)
+	if (sink->shared != NULL)
+		sink->store = sink->shared;
+	else if (sink->store != NULL)
 		tuplestore_clear(sink->store);
 	else
-		sink->store = store_begin(sink->context, sink->random_access);
+		sink->store = store_begin(sink->context, sink->random_access,
+								  sink->store_kb > 0 ? sink->store_kb : work_mem);
 }
 
 /*
  * A result with rows begins.
  */
 static void
-sink_begin_rows(Sink *sink, PGresult *res)
+sink_begin_rows(DblinkSink *sink, PGresult *res)
 {
 	if (sink->expected == NULL)
 		find_expected(sink);
 	sink->tupdesc = sink->expected;
-	sink->decoder = dbl_dec_begin(sink->query, res, sink->tupdesc);
+	if (sink->remote == NULL)
+		sink->remote = sink->tupdesc;
+	sink->decoder = dbl_dec_begin(sink->query, res, sink->remote);
 	dbl_styles_enter(dbl_dec_styles(sink->decoder), &sink->saved);
 	sink->row = palloc(sizeof(DblinkValue) * sink->tupdesc->natts);
 	sink->values = palloc0(sizeof(Datum) * sink->tupdesc->natts);
 	sink->nulls = palloc0(sizeof(bool) * sink->tupdesc->natts);
+	if (sink->nlabels > 0)
+		sink->values[0] = sink->label;
 	sink_clear(sink);
 }
 
@@ -302,7 +323,7 @@ sink_begin_rows(Sink *sink, PGresult *res)
  * Check the current row against the domain that it is of.
  */
 static void
-sink_check_domain(Sink *sink)
+sink_check_domain(DblinkSink *sink)
 {
 	HeapTuple	tuple = heap_form_tuple(sink->tupdesc, sink->values, sink->nulls);
 
@@ -315,7 +336,7 @@ sink_check_domain(Sink *sink)
  * Take the rows of a result, or of a part of one.
  */
 static void
-sink_rows(Sink *sink, PGresult *res)
+sink_rows(DblinkSink *sink, PGresult *res)
 {
 	int			nrows = PQntuples(res);
 	int			row;
@@ -326,10 +347,10 @@ sink_rows(Sink *sink, PGresult *res)
 	for (row = 0; row < nrows; row++)
 	{
 		dbl_ex_serve_interrupts();
-		dbl_row_values(res, row, sink->row, sink->tupdesc->natts,
+		dbl_row_values(res, row, sink->row, sink->remote->natts,
 					   dbl_dec_order(sink->decoder));
-		dbl_dec_row(sink->decoder, sink->query->conn, sink->row,
-					sink->values, sink->nulls);
+		dbl_dec_row(sink->decoder, sink->query->gathered ? NULL : sink->query->conn,
+					sink->row, sink->values + sink->nlabels, sink->nulls + sink->nlabels);
 		if (OidIsValid(sink->query->domain))
 			sink_check_domain(sink);
 		tuplestore_putvalues(sink->store, sink->tupdesc,
@@ -341,151 +362,12 @@ sink_rows(Sink *sink, PGresult *res)
  * The result ends, if one had begun, with or without an error.
  */
 static void
-sink_end_result(Sink *sink)
+sink_end_result(DblinkSink *sink)
 {
 	if (sink->decoder != NULL)
 		dbl_styles_leave(&sink->saved);
 	sink->decoder = NULL;
 	MemoryContextReset(sink->result_context);
-}
-
-/*
- * A command without rows gives one row with its tag.
- */
-static void
-sink_command(Sink *sink, PGresult *res)
-{
-	Datum		tag;
-	bool		isnull = false;
-
-	sink_clear(sink);
-	if (sink->tag == NULL)
-	{
-		MemoryContext caller_context = MemoryContextSwitchTo(sink->context);
-		TupleDesc	tupdesc = CreateTemplateTupleDesc(1);
-
-		TupleDescInitEntry(tupdesc, 1, "status", TEXTOID, -1, 0);
-		TupleDescFinalize(tupdesc);
-		sink->tag = BlessTupleDesc(tupdesc);
-		MemoryContextSwitchTo(caller_context);
-	}
-	sink->tupdesc = sink->tag;
-	strlcpy(sink->last_tag, dbl_err_clean(PQcmdStatus(res)), sizeof(sink->last_tag));
-	tag = CStringGetTextDatum(sink->last_tag);
-	tuplestore_putvalues(sink->store, sink->tupdesc, &tag, &isnull);
-}
-
-/*
- * Read all results of an answer, of which the last counts.
- */
-static void
-sink_results(Sink *sink, DblinkAnswer *answer)
-{
-	DblinkConn *conn = sink->query->conn;
-
-	for (;;)
-	{
-		switch (dbl_answer_next(answer))
-		{
-			case DBLINK_ROWS:
-				sink_rows(sink, conn->exchange.res);
-				break;
-			case DBLINK_LAST_ROWS:
-				sink_rows(sink, conn->exchange.res);
-				sink_end_result(sink);
-				break;
-			case DBLINK_COMMAND:
-				sink_command(sink, conn->exchange.res);
-				sink_end_result(sink);
-				break;
-			case DBLINK_FAILURE:
-			case DBLINK_END:
-				sink_end_result(sink);
-				return;
-		}
-	}
-}
-
-/*
- * Read the answer to a query, up to its end, into the sink.  Returns false, and no
- * rows, if the remote failed and that was reported as a NOTICE.
- */
-static bool
-sink_answer(Sink *sink)
-{
-	MemoryContext caller_context = CurrentMemoryContext;
-	DblinkAnswer answer = {
-		.query = sink->query,
-		.context = caller_context,
-		.complete = sink->query->conn->exchange.phase == DBLINK_FETCHING
-	};
-
-	sink->result_context = AllocSetContextCreate(caller_context, "dblink result",
-												 ALLOCSET_SMALL_SIZES);
-	MemoryContextSwitchTo(sink->result_context);
-	sink_results(sink, &answer);
-	MemoryContextSwitchTo(caller_context);
-	MemoryContextDelete(sink->result_context);
-	if (answer.error.primary == NULL)
-	{
-		if (sink->tag != NULL && sink->tupdesc == sink->tag &&
-			sink->query->match != DBLINK_MATCH_POSITION)
-			dbl_rowtype_refuse_command(sink->last_tag);
-		return true;
-	}
-
-	dbl_err_report(&answer.error, sink->query->fail_on_error ? ERROR : NOTICE,
-				   sink->query->action);
-	if (sink->store != NULL)
-		tuplestore_end(sink->store);
-	return false;
-}
-
-/*
- * Read the answer to a query, up to its end, and return it from a set-returning
- * function.  dbl_res_begin() was called before the query was sent.
- *
- * A remote error is thrown, or reported as a NOTICE; then no rows are returned.
- * Throws 42804 for a wrong number of columns, 0A000, and what conversions throw.
- */
-void
-dbl_res_materialize(FunctionCallInfo fcinfo, const DblinkQuery *query)
-{
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	Sink		sink = {
-		.query = query,
-		.fcinfo = fcinfo,
-		.context = rsinfo->econtext->ecxt_per_query_memory,
-		.random_access = (rsinfo->allowedModes & SFRM_Materialize_Random) != 0
-	};
-
-	if (!sink_answer(&sink))
-		return;
-	rsinfo->setResult = sink.store;
-	rsinfo->setDesc = sink.tupdesc;
-}
-
-/*
- * The same for a function that returns rows of a type: tupdesc, or if that is of a
- * scalar, values.  Throws 42804, too, if the last statement was a command.
- */
-void
-dbl_res_materialize_as(FunctionCallInfo fcinfo, const DblinkQuery *query,
-					   TupleDesc tupdesc)
-{
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	Sink		sink = {
-		.query = query,
-		.context = rsinfo->econtext->ecxt_per_query_memory,
-		.random_access = (rsinfo->allowedModes & SFRM_Materialize_Random) != 0
-	};
-	MemoryContext caller_context = MemoryContextSwitchTo(sink.context);
-
-	sink.expected = BlessTupleDesc(CreateTupleDescCopy(tupdesc));
-	MemoryContextSwitchTo(caller_context);
-	(void) sink_answer(&sink);
-	rsinfo->setResult = sink.store;
-	rsinfo->setDesc = sink.expected;
 }
 
 /*
@@ -519,7 +401,160 @@ row_type_check(TupleDesc returned, TupleDesc expected)
 }
 
 /*
- * The same for a scan that takes the function's place.  Returns the rows in a
+ * The type of a row with a command's tag, in the sink's context.
+ */
+static TupleDesc
+tag_tupdesc(DblinkSink *sink)
+{
+	MemoryContext caller_context = MemoryContextSwitchTo(sink->context);
+	TupleDesc	tupdesc = CreateTemplateTupleDesc(sink->nlabels + 1);
+
+	if (sink->nlabels > 0)
+		TupleDescInitEntry(tupdesc, 1, "connection", TEXTOID, -1, 0);
+	TupleDescInitEntry(tupdesc, sink->nlabels + 1, "status", TEXTOID, -1, 0);
+	TupleDescFinalize(tupdesc);
+	tupdesc = BlessTupleDesc(tupdesc);
+	MemoryContextSwitchTo(caller_context);
+	return tupdesc;
+}
+
+/*
+ * A command without rows gives one row with its tag.  Throws 42804 if the rows of
+ * several answers are of a type that can't hold it.
+ */
+static void
+sink_command(DblinkSink *sink, PGresult *res)
+{
+	Datum		values[2] = {sink->label};
+	bool		nulls[2] = {false, false};
+
+	sink_clear(sink);
+	if (sink->tag == NULL)
+		sink->tag = tag_tupdesc(sink);
+	if (sink->nlabels > 0)
+		row_type_check(sink->tag, sink->expected);
+	sink->tupdesc = sink->nlabels > 0 ? sink->expected : sink->tag;
+	strlcpy(sink->last_tag, dbl_err_clean(PQcmdStatus(res)), sizeof(sink->last_tag));
+	values[sink->nlabels] = CStringGetTextDatum(sink->last_tag);
+	tuplestore_putvalues(sink->store, sink->tupdesc, values, nulls);
+}
+
+/*
+ * Take one part of an answer, of whose results the last counts unless all do.  Returns
+ * false at the end.
+ */
+static bool
+sink_part(DblinkSink *sink, DblinkAnswer *answer)
+{
+	PGresult   *res;
+
+	switch (dbl_answer_next(answer))
+	{
+		case DBLINK_ROWS:
+			sink_rows(sink, sink->query->conn->exchange.res);
+			return true;
+		case DBLINK_LAST_ROWS:
+			sink_rows(sink, sink->query->conn->exchange.res);
+			sink_end_result(sink);
+			return true;
+		case DBLINK_COMMAND:
+			res = sink->query->conn->exchange.res;
+			sink_command(sink, res);
+			sink_end_result(sink);
+			return true;
+		case DBLINK_FAILURE:
+		case DBLINK_END:
+			break;
+	}
+	sink_end_result(sink);
+	return false;
+}
+
+/*
+ * Read the answer to a query, up to its end, into the sink.  Returns false, and no
+ * rows, if the remote failed and that was reported as a NOTICE.
+ */
+static bool
+sink_answer(DblinkSink *sink)
+{
+	MemoryContext caller_context = CurrentMemoryContext;
+	DblinkAnswer answer = {
+		.query = sink->query,
+		.context = caller_context,
+		.complete = sink->query->conn->exchange.phase == DBLINK_FETCHING
+	};
+
+	sink->result_context = AllocSetContextCreate(caller_context, "dblink result",
+												 ALLOCSET_SMALL_SIZES);
+	MemoryContextSwitchTo(sink->result_context);
+	while (sink_part(sink, &answer))
+		;
+	MemoryContextSwitchTo(caller_context);
+	MemoryContextDelete(sink->result_context);
+	if (answer.error.primary == NULL)
+	{
+		if (sink->tag != NULL && sink->tupdesc == sink->tag &&
+			sink->query->match != DBLINK_MATCH_POSITION)
+			dbl_rowtype_refuse_command(sink->last_tag);
+		return true;
+	}
+
+	dbl_err_report(&answer.error, sink->query->fail_on_error ? ERROR : NOTICE,
+				   sink->query->action);
+	if (sink->store != NULL)
+		tuplestore_end(sink->store);
+	return false;
+}
+
+/*
+ * Read the answer to a query, up to its end, and return it from a set-returning
+ * function.  dbl_res_begin() was called before the query was sent.
+ *
+ * A remote error is thrown, or reported as a NOTICE; then no rows are returned.
+ * Throws 42804 for a wrong number of columns, 0A000, and what conversions throw.
+ */
+void
+dbl_res_materialize(FunctionCallInfo fcinfo, const DblinkQuery *query)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	DblinkSink	sink = {
+		.query = query,
+		.fcinfo = fcinfo,
+		.context = rsinfo->econtext->ecxt_per_query_memory,
+		.random_access = (rsinfo->allowedModes & SFRM_Materialize_Random) != 0
+	};
+
+	if (!sink_answer(&sink))
+		return;
+	rsinfo->setResult = sink.store;
+	rsinfo->setDesc = sink.tupdesc;
+}
+
+/*
+ * The same for a function that returns rows of a type: tupdesc, or if that is of a
+ * scalar, values.  Throws 42804, too, if the last statement was a command.
+ */
+void
+dbl_res_materialize_as(FunctionCallInfo fcinfo, const DblinkQuery *query,
+					   TupleDesc tupdesc)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	DblinkSink	sink = {
+		.query = query,
+		.context = rsinfo->econtext->ecxt_per_query_memory,
+		.random_access = (rsinfo->allowedModes & SFRM_Materialize_Random) != 0
+	};
+	MemoryContext caller_context = MemoryContextSwitchTo(sink.context);
+
+	sink.expected = BlessTupleDesc(CreateTupleDescCopy(tupdesc));
+	MemoryContextSwitchTo(caller_context);
+	(void) sink_answer(&sink);
+	rsinfo->setResult = sink.store;
+	rsinfo->setDesc = sink.expected;
+}
+
+/*
+ * The same for a scan that takes a function's place.  Returns the rows in a
  * tuplestore, in the current memory context; tupdesc is their type.
  *
  * A remote error is thrown.  Throws 42804, too, if a command gave its tag, and a
@@ -528,7 +563,7 @@ row_type_check(TupleDesc returned, TupleDesc expected)
 Tuplestorestate *
 dbl_res_collect(const DblinkQuery *query, TupleDesc tupdesc, bool random_access)
 {
-	Sink		sink = {
+	DblinkSink	sink = {
 		.query = query,
 		.expected = tupdesc,
 		.context = CurrentMemoryContext,
@@ -537,8 +572,94 @@ dbl_res_collect(const DblinkQuery *query, TupleDesc tupdesc, bool random_access)
 
 	(void) sink_answer(&sink);
 	if (sink.store == NULL)
-		sink.store = store_begin(sink.context, random_access);
+		sink.store = store_begin(sink.context, random_access, work_mem);
 	else
 		row_type_check(sink.tupdesc, tupdesc);
 	return sink.store;
+}
+
+/*
+ * Begin to read one of several answers in turns.  Its rows begin with "label", and then
+ * have the remote's columns; tupdesc is the type of the whole.  They go into the store
+ * "shared"; without one, only the last result counts, and is kept in up to store_kb of
+ * memory until dbl_res_sink_end().
+ *
+ * The sink is made in the current memory context, and "query" has to live as long.
+ */
+DblinkSink *
+dbl_res_sink_begin(const DblinkQuery *query, Datum label, TupleDesc tupdesc,
+				   TupleDesc remote, Tuplestorestate *shared, int store_kb)
+{
+	DblinkSink *sink = palloc0(sizeof(DblinkSink));
+
+	sink->query = query;
+	sink->expected = tupdesc;
+	sink->remote = remote;
+	sink->context = CurrentMemoryContext;
+	sink->result_context = AllocSetContextCreate(sink->context, "dblink result",
+												 ALLOCSET_SMALL_SIZES);
+	sink->label = label;
+	sink->nlabels = 1;
+	sink->shared = shared;
+	sink->store_kb = store_kb;
+	sink->answer.query = query;
+	sink->answer.context = sink->context;
+	sink->answer.complete = query->async;
+	return sink;
+}
+
+/*
+ * Take the next parts of its answer, of which one must be available: as many as are,
+ * up to a limit that lets others have their turn.  Returns false at the end.
+ *
+ * Settings for conversions do not stay from one turn to the next.
+ */
+bool
+dbl_res_sink_step(DblinkSink *sink)
+{
+	MemoryContext caller_context = MemoryContextSwitchTo(sink->result_context);
+	int			nparts = 0;
+	bool		more;
+
+	if (sink->decoder != NULL)
+		dbl_styles_enter(dbl_dec_styles(sink->decoder), &sink->saved);
+	do
+		more = sink_part(sink, &sink->answer);
+	while (more && ++nparts < TURN_PARTS && dbl_ex_is_ready(sink->query->conn));
+	if (sink->decoder != NULL)
+		dbl_styles_leave(&sink->saved);
+	MemoryContextSwitchTo(caller_context);
+	return more;
+}
+
+/*
+ * The error with which its answer ended; NULL if there was none.
+ */
+const DblinkError *
+dbl_res_sink_error(DblinkSink *sink)
+{
+	return sink->answer.error.primary != NULL ? &sink->answer.error : NULL;
+}
+
+/*
+ * Its answer is over: add the last result to the store, where only that counts and there
+ * was no error; and free what the sink needed.
+ */
+void
+dbl_res_sink_end(DblinkSink *sink, Tuplestorestate *store)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(sink->expected, &TTSOpsMinimalTuple);
+
+	if (sink->store != NULL && sink->shared == NULL)
+	{
+		while (dbl_res_sink_error(sink) == NULL &&
+			   tuplestore_gettupleslot(sink->store, true, false, slot))
+		{
+			CHECK_FOR_INTERRUPTS();
+			tuplestore_puttupleslot(store, slot);
+		}
+		tuplestore_end(sink->store);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	MemoryContextDelete(sink->result_context);
 }

@@ -157,6 +157,15 @@ dbl_batch_is_full(DblinkBatch *batch)
 }
 
 /*
+ * Check whether all rows of the batch have been handed out.
+ */
+bool
+dbl_batch_is_empty(DblinkBatch *batch)
+{
+	return batch->row == batch->nrows;
+}
+
+/*
  * The values of the next row, NULL at the end.  Valid until a row is added.
  */
 const DblinkValue *

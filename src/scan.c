@@ -50,6 +50,7 @@ typedef struct DblinkScanState
 	bool		started;
 	bool		keep;			/* rows may be read again */
 	DblinkStream *stream;		/* rows come from it; or NULL */
+	DblinkGather *gather;		/* or from here, if not NULL */
 	Tuplestorestate *store;		/* or from here, if not NULL */
 	TupleTableSlot *store_slot; /* for reading that */
 	const char *source;			/* for EXPLAIN: how the rows came */
@@ -222,22 +223,32 @@ evaluate_arguments(DblinkScanState *state)
 }
 
 /*
+ * Return the types of the arguments from number "first" on.
+ */
+static Oid *
+argument_types(DblinkScanState *state, int first)
+{
+	List	   *exprs = state->call->args;
+	Oid		   *types = palloc(sizeof(Oid) * list_length(exprs));
+	int			i;
+
+	for (i = first; i < list_length(exprs); i++)
+		types[i - first] = exprType(list_nth(exprs, i));
+	return types;
+}
+
+/*
  * Read the arguments of a function that takes parameters: what to send.
  */
 static const char *
 read_call(DblinkScanState *state, const NullableDatum *values, DblinkQuery *query,
 		  const char **source)
 {
-	List	   *exprs = state->call->args;
 	int			skipped = state->map.name;
-	int			nargs = list_length(exprs) - skipped;
-	Oid		   *types = palloc(sizeof(Oid) * nargs);
 	DblinkCall	call;
-	int			i;
 
-	for (i = 0; i < nargs; i++)
-		types[i] = exprType(list_nth(exprs, skipped + i));
-	dbl_params_read(&call, &values[skipped], types, nargs, state->call->funcvariadic);
+	dbl_params_read(&call, &values[skipped], argument_types(state, skipped),
+					list_length(state->call->args) - skipped, state->call->funcvariadic);
 	query->params = call.params;
 	query->single = call.params != NULL;
 	if (state->entry->function == DBLINK_SCAN_QUERY_AS)
@@ -273,6 +284,8 @@ read_arguments(DblinkScanState *state, const NullableDatum *values, DblinkQuery 
 		case DBLINK_SCAN_GET_RESULT:
 		case DBLINK_SCAN_QUERY:
 		case DBLINK_SCAN_QUERY_AS:
+		case DBLINK_SCAN_GATHER:
+		case DBLINK_SCAN_GATHER_QUERY:
 		case DBLINK_SCAN_NONE:
 			break;
 	}
@@ -301,25 +314,6 @@ may_stream(DblinkScanState *state)
 }
 
 /*
- * Check whether the result of a read on this connection can be streamed.
- *
- * It cannot if the remote reads string constants in another way than we did.  Nor,
- * except with dblink.streaming = always, if the connection leads back to this server,
- * because a local statement could wait for a lock that our own stream holds, and the
- * server would not see the deadlock.
- */
-static bool
-is_conn_streamable(DblinkConn *conn)
-{
-	const char *standard = PQparameterStatus(conn->pgconn,
-											 "standard_conforming_strings");
-
-	if (standard == NULL || strcmp(standard, "on") != 0)
-		return false;
-	return dbl_streaming == DBLINK_STREAMING_ALWAYS || !conn->loops_back;
-}
-
-/*
  * Send the SQL text as the function does, or take over what was sent before.
  */
 static void
@@ -345,6 +339,8 @@ send_sql(DblinkScanState *state, const DblinkQuery *query, const char *sql)
 		case DBLINK_SCAN_GET_RESULT:
 			dbl_ex_fetch(query->conn);
 			break;
+		case DBLINK_SCAN_GATHER:
+		case DBLINK_SCAN_GATHER_QUERY:
 		case DBLINK_SCAN_NONE:
 			break;
 	}
@@ -378,7 +374,7 @@ begin_query(DblinkScanState *state, const NullableDatum *values, DblinkQuery *qu
 		traits = query->conn->async.sql;
 		query->single = query->conn->async.single;
 	}
-	if (traits == 0 || !is_conn_streamable(query->conn))
+	if (traits == 0 || !dbl_stream_is_possible(query->conn))
 		streams = false;
 	if (!streams)
 		dbl_stream_yield_all();
@@ -403,6 +399,38 @@ close_stream(DblinkScanState *state)
 }
 
 /*
+ * The same for a gather.
+ */
+static void
+close_gather(DblinkScanState *state)
+{
+	state->source = dbl_gather_source(state->gather);
+	dbl_gather_close(state->gather);
+	state->gather = NULL;
+}
+
+/*
+ * Start to gather: to stream, or read all rows.
+ */
+static void
+start_gather(DblinkScanState *state, const NullableDatum *values)
+{
+	DblinkCall *call = palloc(sizeof(DblinkCall));
+	DblinkGather *gather;
+
+	dbl_params_read_many(call, values, argument_types(state, 0),
+						 list_length(state->call->args), state->call->funcvariadic);
+	gather = dbl_gather_open(call, row_type(state), may_stream(state));
+	if (dbl_gather_streams(gather))
+		state->gather = gather;
+	else
+	{
+		state->store = tuplestore_begin_heap(state->keep, false, work_mem);
+		dbl_gather_collect(gather, state->store);
+	}
+}
+
+/*
  * Start to stream, or read all rows.
  */
 static void
@@ -417,6 +445,8 @@ start_scan(DblinkScanState *state)
 	state->source = "materialized";
 	if (values == NULL)
 		state->store = tuplestore_begin_heap(state->keep, false, work_mem);
+	else if (state->entry->takes_array)
+		start_gather(state, values);
 	else if ((traits = begin_query(state, values, &query)) != 0)
 		state->stream = dbl_stream_begin(&query, row_type(state), traits);
 	else
@@ -497,6 +527,18 @@ read_stream(DblinkScanState *state, TupleTableSlot *slot)
 }
 
 /*
+ * The same for a gather.
+ */
+static void
+read_gather(DblinkScanState *state, TupleTableSlot *slot)
+{
+	if (dbl_gather_next(state->gather, slot->tts_values, slot->tts_isnull))
+		ExecStoreVirtualTuple(slot);
+	else
+		close_gather(state);
+}
+
+/*
  * Access method of any other scan: the next row.
  */
 static TupleTableSlot *
@@ -514,6 +556,8 @@ next_row(ScanState *ss)
 		read_store(state, slot);
 	else if (state->stream != NULL)
 		read_stream(state, slot);
+	else if (state->gather != NULL)
+		read_gather(state, slot);
 	return slot;
 }
 
@@ -548,15 +592,21 @@ static void
 shutdown_scan(CustomScanState *node)
 {
 	DblinkScanState *state = (DblinkScanState *) node;
+	bool		goes_on = node->ss.ps.state->es_auxmodifytables != NIL;
 
-	if (state->stream == NULL)
-		return;
-	if (node->ss.ps.state->es_auxmodifytables != NIL)
+	if (state->stream != NULL && goes_on)
 		dbl_stream_store(state->stream);
-	else
+	else if (state->stream != NULL)
 	{
 		dbl_stream_end_early(state->stream);
 		close_stream(state);
+	}
+	if (state->gather != NULL && goes_on)
+		dbl_gather_store(state->gather);
+	else if (state->gather != NULL)
+	{
+		dbl_gather_end_early(state->gather);
+		close_gather(state);
 	}
 }
 
@@ -586,6 +636,8 @@ end_scan(CustomScanState *node)
 
 	if (state->stream != NULL)
 		close_stream(state);
+	if (state->gather != NULL)
+		close_gather(state);
 	reset_scan(state);
 }
 
@@ -600,7 +652,7 @@ rescan_scan(CustomScanState *node)
 	ExecScanReScan(&node->ss);
 	if (!state->started)
 		return;
-	Assert(state->stream == NULL);
+	Assert(state->stream == NULL && state->gather == NULL);
 	if (state->store == NULL || !state->keep ||
 		bms_overlap(node->ss.ps.chgParam, state->params))
 		reset_scan(state);
@@ -642,6 +694,16 @@ explain_argument(DblinkScanState *state, const char *label, int i, List *ancesto
 }
 
 /*
+ * EXPLAIN: check whether a connection is shown.
+ */
+static bool
+is_shown(const char *name)
+{
+	return dbl_reg_find(name) != NULL ||
+		(strlen(name) < NAMEDATALEN && GetForeignServerByName(name, true) != NULL);
+}
+
+/*
  * EXPLAIN: the connection, if it is an open one or a foreign server.  It may be a
  * conninfo string, which is never shown.
  */
@@ -652,10 +714,36 @@ explain_connection(DblinkScanState *state, ExplainState *es)
 
 	if (state->map.name >= 0)
 		name = constant_argument(state, state->map.name);
-	if (name != NULL &&
-		(dbl_reg_find(name) != NULL ||
-		 (strlen(name) < NAMEDATALEN && GetForeignServerByName(name, true) != NULL)))
+	if (name != NULL && is_shown(name))
 		ExplainPropertyText("Connection", name, es);
+}
+
+/*
+ * EXPLAIN: likewise all connections of an array.
+ */
+static void
+explain_connections(DblinkScanState *state, ExplainState *es)
+{
+	Const	   *arg = (Const *) linitial(state->call->args);
+	NullableDatum array = {.isnull = false};
+	List	   *shown = NIL;
+	Datum	   *names;
+	int			n;
+	int			i;
+
+	if (!IsA(arg, Const) || arg->constisnull)
+		return;
+	array.value = arg->constvalue;
+	names = dbl_params_names(array, arg->consttype, &n);
+	for (i = 0; i < n; i++)
+	{
+		char	   *name = TextDatumGetCString(names[i]);
+
+		if (!is_shown(name))
+			return;
+		shown = lappend(shown, name);
+	}
+	ExplainPropertyList("Connections", shown, es);
 }
 
 /*
@@ -714,8 +802,12 @@ explain_scan(CustomScanState *node, List *ancestors, ExplainState *es)
 	DblinkScanState *state = (DblinkScanState *) node;
 
 	explain_function(state, es);
-	explain_connection(state, es);
-	if (state->entry->function == DBLINK_SCAN_RECORD || state->entry->takes_params)
+	if (state->entry->takes_array)
+		explain_connections(state, es);
+	else
+		explain_connection(state, es);
+	if (state->map.first < list_length(state->call->args) &&
+		(state->entry->function == DBLINK_SCAN_RECORD || state->entry->takes_params))
 		explain_argument(state, "Remote SQL", state->map.first, ancestors, es);
 	if (state->entry->takes_params)
 		explain_parameters(state, ancestors, es);
@@ -727,6 +819,8 @@ explain_scan(CustomScanState *node, List *ancestors, ExplainState *es)
 
 	if (state->stream != NULL)
 		state->source = dbl_stream_source(state->stream);
+	if (state->gather != NULL)
+		state->source = dbl_gather_source(state->gather);
 	if (es->analyze && state->source != NULL)
 		ExplainPropertyText("Remote Rows", state->source, es);
 }

@@ -370,6 +370,58 @@ dbl_session_get_or_open(const char *name_or_source)
 }
 
 /*
+ * Close the connections that were not established.
+ */
+static void
+close_unopened(void)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, dbl_reg_list())
+	{
+		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
+
+		if (!conn->open)
+			dbl_reg_close(conn);
+	}
+}
+
+/*
+ * Likewise dbl_session_get_or_open(); but if no connection can be established, that is a
+ * WARNING, with the context "action", and *conn is NULL.
+ *
+ * The error is caught without a subtransaction, which no connection would survive.  It
+ * is thrown by libpq's caller, with nothing but that connection to be cleaned up.
+ */
+void
+dbl_session_try_open(const char *name_or_source, const char *action, DblinkConn **conn)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	*conn = NULL;
+	PG_TRY();
+	{
+		*conn = dbl_session_get_or_open(name_or_source);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (error->sqlerrcode != ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION)
+			PG_RE_THROW();
+		FlushErrorState();
+		close_unopened();
+		error->elevel = WARNING;
+		error->context = pstrdup(action);
+		ThrowErrorData(error);
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+}
+
+/*
  * Open a connection that stays: by the name, or the unnamed one for NULL.
  * "source" is the name of a foreign server, or else a conninfo string.
  *

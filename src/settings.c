@@ -22,6 +22,7 @@ int			dbl_keep_connections = 0;
 int			dbl_loopback_keep = 60000;
 int			dbl_deadlock_patience = 60000;
 bool		dbl_forward_notices = false;
+int			dbl_gather_failures = DBLINK_GATHER_ERROR;
 
 /* What dblink.version shows. */
 static char *shown_version = NULL;
@@ -49,6 +50,12 @@ static const struct config_enum_entry early_end_options[] = {
 static const struct config_enum_entry format_options[] = {
 	{"text", DBLINK_FORMAT_TEXT, false},
 	{"binary", DBLINK_FORMAT_BINARY, false},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry gather_options[] = {
+	{"error", DBLINK_GATHER_ERROR, false},
+	{"skip", DBLINK_GATHER_SKIP, false},
 	{NULL, 0, false}
 };
 
@@ -127,6 +134,11 @@ dbl_settings_init(const char *version, void (*keep_hook) (int limit),
 							 "Reports messages of remote servers as messages of this session.",
 							 "\"off\" writes them to the server log.",
 							 &dbl_forward_notices, false,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("dblink.gather_failures",
+							 "Selects what dblink_gather() does when one of its connections fails.",
+							 "\"skip\" raises a warning and goes on with the other connections.",
+							 &dbl_gather_failures, DBLINK_GATHER_ERROR, gather_options,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 	dbl_count_init();
 	MarkGUCPrefixReserved("dblink");

@@ -72,10 +72,12 @@ struct DblinkStream
 	bool		pure;			/* a cancel does no harm */
 	bool		ahead;			/* rows were read before they were asked for */
 	bool		is_copied;		/* they go to another remote (copy.c) */
+	bool		cancelled;		/* it ends early, by a cancel */
 
 	Tuplestorestate *store;		/* or NULL */
 	TupleTableSlot *slot;		/* for reading it */
 	DblinkSpool *spool;			/* or NULL */
+	int64		nspooled;		/* rows in it */
 	DblinkBatch *batch;			/* or NULL */
 	PGresult   *res;			/* part being read; the connection's */
 	int			row;			/* next row of it */
@@ -128,10 +130,10 @@ can_yield(DblinkStream *stream)
 }
 
 /*
- * Check whether there is a stream that can yield, on another connection than this one.
+ * Check whether there is a stream that can yield, on another connection than these.
  */
 static bool
-is_other_open(DblinkConn *conn)
+is_other_open(const List *conns)
 {
 	dlist_iter	iter;
 
@@ -139,7 +141,7 @@ is_other_open(DblinkConn *conn)
 	{
 		DblinkStream *stream = dlist_container(DblinkStream, node, iter.cur);
 
-		if (can_yield(stream) && stream->reader.conn != conn)
+		if (can_yield(stream) && !list_member_ptr(conns, stream->reader.conn))
 			return true;
 	}
 	return false;
@@ -151,7 +153,26 @@ is_other_open(DblinkConn *conn)
 bool
 dbl_stream_is_any_open(void)
 {
-	return is_other_open(NULL);
+	return is_other_open(NIL);
+}
+
+/*
+ * Check whether the result of a read on this connection can be streamed.
+ *
+ * It cannot if the remote reads string constants in another way than we did.  Nor,
+ * except with dblink.streaming = always, if the connection leads back to this server,
+ * because a local statement could wait for a lock that our own stream holds, and the
+ * server would not see the deadlock.
+ */
+bool
+dbl_stream_is_possible(DblinkConn *conn)
+{
+	const char *standard = PQparameterStatus(conn->pgconn,
+											 "standard_conforming_strings");
+
+	if (standard == NULL || strcmp(standard, "on") != 0)
+		return false;
+	return dbl_streaming == DBLINK_STREAMING_ALWAYS || !conn->loops_back;
 }
 
 /*
@@ -194,48 +215,65 @@ take_part(DblinkStream *stream)
 }
 
 /*
- * Get the next rows from the remote; they become the current part.  Returns false
- * at the end, where stream->answer has the remote's error if there was one.
+ * Take one part of the answer, which must be available: if it has rows, it becomes the
+ * current part.  At the end, stream->answer has the remote's error if there was one.
  *
  * Throws what take_part() and dbl_answer_next() throw.
  */
-static bool
+static void
 next_part(DblinkStream *stream)
 {
-	Assert(stream->reading && stream->row == stream->nrows);
-	for (;;)
-	{
-		DblinkResultKind kind;
+	DblinkResultKind kind;
 
-		stream->res = NULL;
-		stream->row = stream->nrows = 0;
-		dbl_stream_await(stream->reader.conn);
-		kind = dbl_answer_next(&stream->answer);
-		if (kind == DBLINK_END)
-		{
-			stream->reading = false;
-			return false;
-		}
-		if (kind == DBLINK_COMMAND)
-			dbl_answer_refuse(&stream->answer,
-							  psprintf("remote server answered a query for rows with \"%s\"",
-									   dbl_err_clean(PQcmdStatus(stream->reader.conn->exchange.res))));
-		else if (stream->one_result)
-			dbl_answer_refuse(&stream->answer,
-							  "remote server answered a query with more than one result");
-		else
-		{
-			stream->one_result = kind == DBLINK_LAST_ROWS;
-			take_part(stream);
-			if (stream->nrows > 0)
-				return true;
-		}
+	Assert(stream->reading && stream->row == stream->nrows);
+	stream->res = NULL;
+	stream->row = stream->nrows = 0;
+	kind = dbl_answer_next(&stream->answer);
+	if (kind == DBLINK_END)
+		stream->reading = false;
+	else if (kind == DBLINK_COMMAND)
+		dbl_answer_refuse(&stream->answer,
+						  psprintf("remote server answered a query for rows with \"%s\"",
+								   dbl_err_clean(PQcmdStatus(stream->reader.conn->exchange.res))));
+	else if (stream->one_result)
+		dbl_answer_refuse(&stream->answer,
+						  "remote server answered a query with more than one result");
+	else
+	{
+		stream->one_result = kind == DBLINK_LAST_ROWS;
+		take_part(stream);
 	}
 }
 
 /*
- * Get more rows from the remote: wait for some, and take what else is available.
- * Does nothing at the end.
+ * Take the next part that has rows, without waiting.  Returns false if none has
+ * arrived, or at the end.
+ */
+static bool
+next_rows(DblinkStream *stream)
+{
+	while (stream->reading && dbl_ex_is_ready(stream->reader.conn))
+	{
+		next_part(stream);
+		if (stream->nrows > 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Check whether a row is there that was received and not spooled.
+ */
+static bool
+has_received(DblinkStream *stream)
+{
+	return stream->row < stream->nrows ||
+		(stream->batch != NULL && !dbl_batch_is_empty(stream->batch));
+}
+
+/*
+ * Take the rows that have arrived from the remote, after all earlier ones were handed
+ * out.  Does nothing at the end.
  *
  * Rows that are handed out one by one, and are small, are put into the batch, which
  * is made for the second: there may be only one.  Others stay in the current part.
@@ -246,7 +284,9 @@ gather(DblinkStream *stream)
 {
 	bool		first = stream->decoder == NULL;
 
-	if (!stream->reading || !next_part(stream))
+	if (stream->batch != NULL)
+		dbl_batch_clear(stream->batch);
+	if (!next_rows(stream))
 		return;
 	stream->left_at = coarse_now();
 	if (first || stream->nrows > 1)
@@ -263,9 +303,21 @@ gather(DblinkStream *stream)
 	{
 		stream->row = stream->nrows;
 		if (dbl_batch_is_full(stream->batch) ||
-			!dbl_ex_is_ready(stream->reader.conn) ||
-			!next_part(stream) || stream->nrows > 1)
+			!next_rows(stream) || stream->nrows > 1)
 			break;
+	}
+}
+
+/*
+ * The same, but wait for rows.
+ */
+static void
+gather_some(DblinkStream *stream)
+{
+	while (stream->reading && !has_received(stream))
+	{
+		dbl_stream_await(stream->reader.conn);
+		gather(stream);
 	}
 }
 
@@ -296,9 +348,11 @@ next_row(DblinkStream *stream)
 {
 	const DblinkValue *row = NULL;
 
-	if (stream->spool != NULL)
+	if (stream->nspooled > 0)
 		row = dbl_spool_next(stream->spool);
-	if (row == NULL)
+	if (row != NULL)
+		stream->nspooled--;
+	else
 		row = received_row(stream);
 	if (row != NULL || !stream->reading)
 		return row;
@@ -307,9 +361,7 @@ next_row(DblinkStream *stream)
 				(errcode(ERRCODE_CONNECTION_FAILURE),
 				 errmsg("dblink connection was closed while its rows were being read")));
 
-	if (stream->batch != NULL)
-		dbl_batch_clear(stream->batch);
-	gather(stream);
+	gather_some(stream);
 	row = received_row(stream);
 
 	/*
@@ -323,12 +375,12 @@ next_row(DblinkStream *stream)
 }
 
 /*
- * Throw the remote's error, if it is known that there is one.
+ * Throw the remote's error, if it is known that there is one, and it shall be thrown.
  */
 static void
 error_check(DblinkStream *stream)
 {
-	if (stream->answer.error.primary != NULL)
+	if (stream->answer.error.primary != NULL && stream->query.fail_on_error)
 		dbl_err_report(&stream->answer.error, ERROR, stream->query.action);
 }
 
@@ -350,15 +402,14 @@ is_copying(void)
 }
 
 /*
- * Begin to stream the result of a query that was sent, now or by an earlier call, and
- * wait for its first rows.  "tupdesc" is the reader's row type, and has to live as long as
- * the stream; "sql" is what is known of the query's text.
+ * Begin to stream the result of a query that was sent, now or by an earlier call.
+ * "tupdesc" is the reader's row type, and has to live as long as the stream; "sql" is
+ * what is known of the query's text.
  *
- * The stream is a child of the current memory context.  Throws the remote's error,
- * and 42804 if the number of columns is wrong.
+ * The stream is a child of the current memory context.
  */
 DblinkStream *
-dbl_stream_begin(const DblinkQuery *query, TupleDesc tupdesc, DblinkSqlTraits sql)
+dbl_stream_start(const DblinkQuery *query, TupleDesc tupdesc, DblinkSqlTraits sql)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "dblink stream",
@@ -380,7 +431,8 @@ dbl_stream_begin(const DblinkQuery *query, TupleDesc tupdesc, DblinkSqlTraits sq
 	stream->reading = true;
 	stream->answer.query = &stream->query;
 	stream->answer.context = context;
-	stream->answer.complete = ex->phase == DBLINK_FETCHING;
+	stream->answer.complete = query->async || ex->phase == DBLINK_FETCHING;
+	stream->left_at = coarse_now();
 
 	/*
 	 * If the local statement fails, only what can have no effects may be
@@ -388,9 +440,22 @@ dbl_stream_begin(const DblinkQuery *query, TupleDesc tupdesc, DblinkSqlTraits sq
 	 */
 	stream->pure = (sql & DBLINK_SQL_PURE) != 0 && !ex->in_xact;
 	dbl_ex_attach(query->conn, &stream->reader,
+				  query->gathered ? DBLINK_CANCEL_SOON :
 				  stream->pure && ex->phase == DBLINK_RUNNING ?
 				  DBLINK_CANCEL : DBLINK_FINISH);
-	gather(stream);
+	return stream;
+}
+
+/*
+ * The same, and wait for the first rows.  Throws the remote's error, and 42804 if the
+ * number of columns is wrong.
+ */
+DblinkStream *
+dbl_stream_begin(const DblinkQuery *query, TupleDesc tupdesc, DblinkSqlTraits sql)
+{
+	DblinkStream *stream = dbl_stream_start(query, tupdesc, sql);
+
+	gather_some(stream);
 	error_check(stream);
 	return stream;
 }
@@ -511,6 +576,39 @@ is_overdue(DblinkStream *stream)
 }
 
 /*
+ * Check whether a row can be had without waiting for the remote.
+ */
+bool
+dbl_stream_has_row(DblinkStream *stream)
+{
+	return stream->nspooled > 0 || has_received(stream) || stream->store != NULL;
+}
+
+/*
+ * Check whether dbl_stream_next() would not wait: there is a row, or the end.  Takes
+ * what has arrived.  Throws what next_part() throws.
+ */
+bool
+dbl_stream_is_ready(DblinkStream *stream)
+{
+	if (dbl_stream_has_row(stream))
+		return true;
+	if (stream->reader.conn == NULL)
+		return true;
+	gather(stream);
+	return !stream->reading || has_received(stream);
+}
+
+/*
+ * The remote's error, if it is known that there is one; else NULL.
+ */
+const DblinkError *
+dbl_stream_error(DblinkStream *stream)
+{
+	return stream->answer.error.primary != NULL ? &stream->answer.error : NULL;
+}
+
+/*
  * The next row, converted into values[] and nulls[], which have an element for
  * each column.  What they point to is valid until the next call.  Returns false at
  * the end.
@@ -527,7 +625,12 @@ dbl_stream_next(DblinkStream *stream, Datum *values, bool *nulls)
 	torn_check(stream);
 	if (stream->store == NULL && stream->decoder != NULL &&
 		(is_overdue(stream) || dbl_styles_need_care(dbl_dec_styles(stream->decoder))))
+	{
+		/* The others of a gather are read meanwhile. */
+		if (stream->query.gathered)
+			dbl_stream_yield_all();
 		dbl_stream_store(stream);
+	}
 	if (stream->store != NULL)
 		return stored_next(stream, values, nulls);
 	return convert_next(stream, values, nulls);
@@ -552,6 +655,7 @@ spool_row(DblinkStream *stream, const DblinkValue *row)
 		MemoryContextSwitchTo(caller_context);
 	}
 	dbl_spool_put(stream->spool, row);
+	stream->nspooled++;
 	stream->torn = false;
 }
 
@@ -572,21 +676,36 @@ spool_available(DblinkStream *stream)
 		if (stream->batch != NULL)
 			dbl_batch_clear(stream->batch);
 		dbl_ex_serve_interrupts();
-	} while (stream->reading &&
-			 dbl_ex_is_ready(stream->reader.conn) && next_part(stream));
+	} while (next_rows(stream));
 
 	if (!stream->reading)
 		release_conn(stream);
 }
 
 /*
+ * Check whether one of several connections has an answer for the call that is using it.
+ */
+static bool
+is_any_ready(const List *conns)
+{
+	ListCell   *cell;
+
+	foreach(cell, conns)
+	{
+		if (dbl_ex_is_ready(lfirst(cell)))
+			return true;
+	}
+	return false;
+}
+
+/*
  * Read all streams ahead that can yield, serving all their connections at once: until
- * each has come to its end, or "awaited", if it is not NULL, has an answer.
+ * each has come to its end, or one of the connections in "awaited" has an answer.
  *
  * Throws the error of a stream that has failed.
  */
 static void
-read_ahead(DblinkConn *awaited)
+read_ahead(const List *awaited)
 {
 	for (;;)
 	{
@@ -597,18 +716,17 @@ read_ahead(DblinkConn *awaited)
 		{
 			DblinkStream *stream = dlist_container(DblinkStream, node, iter.cur);
 
-			if (!can_yield(stream) || stream->reader.conn == awaited)
+			if (!can_yield(stream) || list_member_ptr(awaited, stream->reader.conn))
 				continue;
 			spool_available(stream);
 			error_check(stream);
 			if (stream->reader.conn != NULL)
 				waiting = lappend(waiting, stream->reader.conn);
 		}
-		if (waiting == NIL || (awaited != NULL && dbl_ex_is_ready(awaited)))
+		if (waiting == NIL || is_any_ready(awaited))
 			break;
-		if (awaited != NULL)
-			waiting = lappend(waiting, awaited);
-		dbl_ex_wait_any(waiting);
+		waiting = list_concat(waiting, awaited);
+		dbl_ex_wait_any(waiting, -1);
 		list_free(waiting);
 	}
 }
@@ -622,7 +740,7 @@ read_ahead(DblinkConn *awaited)
 void
 dbl_stream_yield_all(void)
 {
-	read_ahead(NULL);
+	read_ahead(NIL);
 }
 
 /*
@@ -634,7 +752,7 @@ dbl_stream_store_all(void)
 {
 	dlist_iter	iter;
 
-	read_ahead(NULL);
+	read_ahead(NIL);
 	dlist_foreach(iter, &streams)
 	{
 		DblinkStream *stream = dlist_container(DblinkStream, node, iter.cur);
@@ -645,29 +763,74 @@ dbl_stream_store_all(void)
 }
 
 /*
- * Wait until the connection has an answer for the call that is using it.
+ * Wait until one of several connections has an answer for the call that is using it.
  *
  * A read may have to wait in line behind another session that waits for what another
  * of our streams holds.  So if the answer takes time, those are read ahead.
  */
-void
-dbl_stream_await(DblinkConn *conn)
+static void
+await(List *conns)
 {
 	TimestampTz deadline = 0;
 
-	while (!dbl_ex_is_ready(conn))
+	while (!is_any_ready(conns))
 	{
-		if (!is_other_open(conn))
-		{
-			(void) dbl_ex_wait(conn, -1);
-			continue;
-		}
-		if (deadline == 0)
+		bool		alone = !is_other_open(conns);
+		long		left = -1;
+
+		if (!alone && deadline == 0)
 			deadline = dbl_deadline(PATIENCE_MS);
-		if (dbl_time_left(deadline) > 0)
-			(void) dbl_ex_wait(conn, dbl_time_left(deadline));
+		if (!alone)
+			left = dbl_time_left(deadline);
+		if (left == 0)
+			read_ahead(conns);
+		else if (list_length(conns) == 1)
+			(void) dbl_ex_wait(linitial(conns), left);
 		else
-			read_ahead(conn);
+			dbl_ex_wait_any(conns, left);
+	}
+}
+
+/*
+ * Wait until the connection has an answer for the call that is using it.
+ */
+void
+dbl_stream_await(DblinkConn *conn)
+{
+	List	   *conns;
+
+	if (dbl_ex_is_ready(conn))
+		return;
+	conns = list_make1(conn);
+	await(conns);
+	list_free(conns);
+}
+
+/*
+ * Wait until one of several streams may be ready, of which none is.  The time counts for
+ * none of them as their reader's.
+ */
+void
+dbl_stream_await_any(DblinkStream **awaited, int nawaited)
+{
+	List	   *conns = NIL;
+	int64		now = coarse_now();
+	int			i;
+
+	for (i = 0; i < nawaited; i++)
+	{
+		if (awaited[i] == NULL)
+			continue;
+		awaited[i]->away_ms += now - awaited[i]->left_at;
+		conns = lappend(conns, awaited[i]->reader.conn);
+	}
+	await(conns);
+	list_free(conns);
+	now = coarse_now();
+	for (i = 0; i < nawaited; i++)
+	{
+		if (awaited[i] != NULL)
+			awaited[i]->left_at = now;
 	}
 }
 
@@ -678,48 +841,53 @@ dbl_stream_await(DblinkConn *conn)
 static void
 drain(DblinkStream *stream)
 {
-	do
+	stream->row = stream->nrows;
+	while (stream->reading)
+	{
+		dbl_stream_await(stream->reader.conn);
+		next_part(stream);
 		stream->row = stream->nrows;
-	while (stream->reading && next_part(stream));
+	}
 }
 
 /*
- * The same, but only for so long.  Returns false if there is more then.
+ * The same, but only up to a deadline.  Returns false if there is more then.
  */
 static bool
-drain_briefly(DblinkStream *stream)
+drain_until(DblinkStream *stream, TimestampTz deadline)
 {
-	TimestampTz deadline = dbl_deadline(DRAIN_MS);
-
 	stream->row = stream->nrows;
 	while (stream->reading)
 	{
 		long		left = dbl_time_left(deadline);
 
-		if (left == 0)
-			return false;
-		if (!dbl_ex_is_ready(stream->reader.conn))
-			(void) dbl_ex_wait(stream->reader.conn, left);
-		else if (next_part(stream))
+		if (dbl_ex_is_ready(stream->reader.conn))
+		{
+			next_part(stream);
 			stream->row = stream->nrows;
+		}
+		else if (left > 0)
+			(void) dbl_ex_wait(stream->reader.conn, left);
+		if (stream->reading && left == 0)
+			return false;
 	}
 	return true;
 }
 
 /*
- * Cancel the remote statement.  The end of the answer is waited for, unless the
- * connection is closed anyway: unlike in an abort, there is no reason to give up.  But the
- * request may be lost, and the answer complete without it.  An error that comes with it
- * is not reported.  Closing alone would not end a statement that sends nothing for a
- * while.
+ * The remote statement's cancel was requested.  The end of the answer is waited for,
+ * unless the connection is closed anyway: unlike in an abort, there is no reason to give
+ * up.  But the request may be lost, and the answer complete without it.  An error that
+ * comes with it is not reported.  Closing alone would not end a statement that sends
+ * nothing for a while.
  */
 static void
-cancel(DblinkStream *stream)
+finish_cancel(DblinkStream *stream)
 {
 	DblinkConn *conn = stream->reader.conn;
 
 	stream->row = stream->nrows;
-	if (dbl_cancel_begin(conn) == NULL)
+	if (conn->cancel != NULL)
 		(void) dbl_cancel_await(conn, CANCEL_MS);
 	if (conn->kind == DBLINK_ONE_CALL)
 	{
@@ -739,10 +907,10 @@ cancel(DblinkStream *stream)
 /*
  * Check whether dblink.on_early_end lets the rest of the stream be cancelled.  It never
  * does in a transaction block on the remote, which a cancel would abort.  Where the
- * setting is auto, the rows that arrive in a moment are read first.
+ * setting is auto, the rows that arrive up to a deadline are read first.
  */
 static bool
-may_cancel(DblinkStream *stream)
+may_cancel(DblinkStream *stream, TimestampTz deadline)
 {
 	switch ((DblinkEarlyEnd) dbl_on_early_end)
 	{
@@ -751,7 +919,7 @@ may_cancel(DblinkStream *stream)
 		case DBLINK_EARLY_END_CANCEL:
 			return !stream->reader.conn->exchange.in_xact;
 		case DBLINK_EARLY_END_AUTO:
-			return stream->pure && !drain_briefly(stream);
+			return stream->pure && !drain_until(stream, deadline);
 	}
 	return false;
 }
@@ -765,11 +933,45 @@ may_cancel(DblinkStream *stream)
 void
 dbl_stream_end_early(DblinkStream *stream)
 {
-	if (stream->reader.conn != NULL && stream->reading && may_cancel(stream))
-		cancel(stream);
-	else if (stream->reader.conn != NULL)
-		drain(stream);
-	error_check(stream);
+	dbl_stream_end_all_early(&stream, 1);
+}
+
+/*
+ * The same for several streams, of which some may be NULL.  What can be cancelled is,
+ * all of it before the first answer is waited for.
+ */
+void
+dbl_stream_end_all_early(DblinkStream **ended, int nended)
+{
+	TimestampTz deadline = dbl_deadline(DRAIN_MS);
+	int			i;
+
+	for (i = 0; i < nended; i++)
+	{
+		DblinkStream *stream = ended[i];
+
+		if (stream != NULL && stream->reader.conn != NULL && stream->reading)
+			stream->cancelled = may_cancel(stream, deadline);
+	}
+	for (i = 0; i < nended; i++)
+	{
+		if (ended[i] == NULL || !ended[i]->cancelled)
+			continue;
+		ended[i]->query.fail_on_error = false;
+		(void) dbl_cancel_begin(ended[i]->reader.conn);
+	}
+	for (i = 0; i < nended; i++)
+	{
+		DblinkStream *stream = ended[i];
+
+		if (stream == NULL)
+			continue;
+		if (stream->reader.conn != NULL && stream->cancelled)
+			finish_cancel(stream);
+		else if (stream->reader.conn != NULL)
+			drain(stream);
+		error_check(stream);
+	}
 }
 
 /*

@@ -341,10 +341,15 @@ my $r = $s->run(qq{
 	BEGIN
 		PERFORM dblink_connect('h', $target, true);
 		CASE n % 9
-			WHEN 0, 1, 2 THEN PERFORM count(*) FROM dblink('h', 'SELECT 1', fail) AS t(x int, y date);
+			WHEN 0 THEN PERFORM count(*) FROM dblink_gather('{h}', 'SELECT 1') AS t(c text, x int, y date);
+			WHEN 1, 2 THEN PERFORM count(*) FROM dblink('h', 'SELECT 1', fail) AS t(x int, y date);
 			WHEN 3 THEN PERFORM dblink_exec('h', 'SET x', fail);
 			WHEN 4 THEN
 				PERFORM dblink_send_query('h', 'SELECT 1; SELECT 2');
+				IF n % 16 = 4 THEN
+					PERFORM dblink_wait('{h}', '5 s');
+					PERFORM * FROM dblink_gather('{h}') AS t(c text, x int);
+				END IF;
 				PERFORM dblink_is_busy('h');
 				PERFORM * FROM dblink_get_result('h', fail) AS t(x int);
 				PERFORM * FROM dblink_get_result('h', fail) AS t(x int, y date);
@@ -374,6 +379,7 @@ my $r = $s->run(qq{
 	CREATE FUNCTION trials(low int, high int, fail bool) RETURNS SETOF text LANGUAGE plpgsql AS \$\$
 	BEGIN
 		FOR n IN low .. high LOOP
+			PERFORM set_config('dblink.gather_failures', CASE WHEN fail THEN 'error' ELSE 'skip' END, false);
 			PERFORM set_config('dblink.result_format', CASE WHEN n % 9 = 6 THEN 'binary' ELSE 'text' END, false);
 			RETURN NEXT trial(n, fail);
 		END LOOP;

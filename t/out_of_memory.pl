@@ -85,6 +85,11 @@ my @dialogue = (
 	[ "SELECT dblink_copy('m', 'oom', 'SELECT g AS a, ''10.0.0.1''::inet AS b FROM generate_series(1, 7000) g')", qr/^7000$/ ],
 	[ "SELECT count(*) FROM dblink('m', 'SELECT a FROM oom') AS t(x int)", qr/^(?:7000|0)$/ ],
 	[ "SELECT count(*) FROM dblink_error()", qr/^1$/ ],
+	[ "SELECT dblink_send_query('m', 'SELECT generate_series(1, 40); SELECT 1')", qr/^[01]$/ ],
+	[ "SELECT dblink_wait('{m}', '1 s')", qr/^m$/ ],
+	[ "SELECT count(*) FROM dblink_gather('{m}') AS t(c text, x int)", qr/^(41|0)$/ ],
+	[ "SELECT count(*) FROM dblink_gather(ARRAY['m', $target], 'SELECT g, \$1 FROM generate_series(1, 40) g', 'x') AS t(c text, x int, y text)", qr/^80$/ ],
+	[ "SET dblink.gather_failures = skip; SELECT count(*) BETWEEN 0 AND 80 FROM dblink_gather(ARRAY['m', $target], 'SELECT generate_series(1, 40)') AS t(c text, x int); RESET dblink.gather_failures", qr/^t$/ ],
 	[ "SET dblink.keep_connections = 1; SELECT x FROM dblink($target, 'SELECT 5') AS t(x int); SET dblink.keep_connections = 0", qr/^5$/ ],
 	[ "SELECT dblink_disconnect('m', true)", qr/^OK$/ ],
 	[ "SELECT count(*) FROM dblink($target, 'SELECT 6') AS t(x int)", qr/^1$/ ]);
@@ -128,7 +133,7 @@ sub dialogue_with
 		}
 		# anything that is not one of these SQLSTATEs is not an answer to this
 		my %states = map { $_->{state} => 1 } grep { $_->{severity} ne 'WARNING' } @{ $r->{messages} };
-		delete @states{qw(00000 55006 08000 08001 08003 08006 22012 53200 57014 XX000 25P02 34000 42P03 42710 HV00J)};
+		delete @states{qw(00000 55000 55006 08000 08001 08003 08006 22012 53200 57014 XX000 25P02 34000 42P03 42710 HV00J)};
 		push @wrong, 'odd SQLSTATE ' . join(' ', sort keys %states) . ": $r->{err}" if %states;
 		push @wrong, unsound($s, $sockets);
 	}

@@ -123,6 +123,10 @@ sub dialogue
 		# all or nothing
 		[ copied => "SELECT x FROM dblink('w', 'SELECT count(*) FROM swept', $fail) AS t(x int)", qr/^0?$/ ],
 		[ error => "SELECT count(*) <= 1 FROM dblink_error()", qr/^t$/ ],
+		[ sent => "SELECT dblink_send_query('w', 'SELECT generate_series(1, 2); SELECT 4')", qr/^0$/ ],
+		[ waited => "SELECT dblink_wait('{w}', '1 s')", qr/^$/ ],
+		[ gathered => "SELECT sum(x) FROM dblink_gather('{w}') AS t(c text, x int)", qr/^$/ ],
+		[ both => "SELECT sum(x) FROM dblink_gather(ARRAY['w', $target], 'SELECT generate_series(1, \$1)', 3) AS t(c text, x int)", qr/^$/ ],
 		[ shown => "SELECT count(*) <= 1 FROM dblink_connections()", qr/^t$/ ],
 		[ again => "SELECT dblink_connect('w', $target, true)", qr/^$/ ],
 		[ disconnect => "SELECT dblink_disconnect('w')", qr/^$/ ],
@@ -258,7 +262,7 @@ sub sweep
 		'connect=OK query=5/15 first=7 failing=0 exec=LISTEN send=1 result=2 result2=3 result3=0 busy=0'
 		  . ' open=OK fetch=2 close=OK notify=NOTIFY notified=1 notify2=NOTIFY awaited=1 sleep=1 asleep=DO cancel=OK cancelled='
 		  . ($fail eq 'true' ? '' : 0)
-		  . ' end=0 binary=6 execute=3 params=36 as=3 describe=2 table=CREATE TABLE copy=1000 copied=1000 error=t shown=t again=OK disconnect=OK adhoc=4711',
+		  . ' end=0 binary=6 execute=3 params=36 as=3 describe=2 table=CREATE TABLE copy=1000 copied=1000 error=t sent=1 waited=w gathered=7 both=12 shown=t again=OK disconnect=OK adhoc=4711',
 		"$name: undisturbed") or diag $r->{err};
 	$sockets = local_fds($s);
 
