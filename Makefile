@@ -12,8 +12,8 @@ PGFILEDESC = "dblink - run SQL in another PostgreSQL database"
 
 REGRESS = connect query exec cursor async notify server security sqlbuild \
 	datetime errors shapes types encoding copy objects streaming strings loopback \
-	dblink2_params dblink2_rowtypes dblink2_execute dblink2_copy dblink2_gather dblink2_error dblink2_connections \
-	dblink2_plans dblink2_resolution
+	dblink2_params dblink2_rowtypes dblink2_execute dblink2_copy dblink2_gather dblink2_begin \
+	dblink2_error dblink2_connections dblink2_plans dblink2_resolution
 
 # Nothing but the entry points leaves the library: before PostgreSQL 16 a
 # helper's name could otherwise bind to that of another extension.

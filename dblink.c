@@ -86,6 +86,7 @@ _PG_init(void)
 	dbl_reg_init();
 	dbl_kept_init();
 	dbl_deadlock_init();
+	dbl_follow_init();
 	dbl_session_init();
 	dbl_run_init();
 	dbl_scan_init(scannable_functions);

@@ -14,12 +14,13 @@
  *	src/shape.c			what the shape of a plan says about a scan
  *	src/run.c			executor runs and utility statements around a stream
  *	src/gather.c		several connections at once
- *	src/session.c		taking connections into use, opening, transaction ends
  *	src/copy.c			local rows to a remote table
+ *	src/session.c		taking connections into use, opening, transaction ends
  *	src/stream.c		a result that is read row by row
  *	src/result.c		a result that is read into a tuplestore
  *	src/rows.c			raw rows, set aside
  *	src/kept.c			connections that are kept for another call
+ *	src/follow.c		remote transactions that follow the local one
  *	src/recover.c		what a failed call leaves on its connections
  *	src/deadlock.c		calls that wait for this very session
  *	src/registry.c		the list of all connections, and their names
@@ -160,6 +161,8 @@ typedef enum DblinkRecovery
 	DBLINK_RECOVERY_NONE,		/* not asked for */
 	DBLINK_RECOVERY_FINISHING,	/* the remote statement is let complete */
 	DBLINK_RECOVERY_CANCELLING, /* it is cancelled */
+	DBLINK_RECOVERY_ROLLING_BACK,	/* its transaction, which follows ours, is
+									 * rolled back */
 	DBLINK_RECOVERY_USABLE,		/* done, the connection can be used again */
 	DBLINK_RECOVERY_LOST		/* done, the connection must be closed */
 } DblinkRecovery;
@@ -187,7 +190,7 @@ struct DblinkConn;
 /* How far a call has come that copies rows to the remote (copyin.c). */
 typedef enum DblinkCopyState
 {
-	DBLINK_COPY_NONE,			/* none is to be copied */
+	DBLINK_COPY_NONE,			/* it copies none */
 	DBLINK_COPY_ASKED,			/* COPY was sent */
 	DBLINK_COPY_OPEN,			/* the remote takes rows */
 	DBLINK_COPY_ENDED			/* there are no more */
@@ -271,6 +274,14 @@ typedef int DblinkSqlTraits;
 #define DBLINK_SQL_READS	1	/* one statement that only reads */
 #define DBLINK_SQL_PURE		2	/* and calls no function */
 
+/* What a text does to the transaction that it runs in (sqltext.c). */
+typedef enum DblinkSqlControl
+{
+	DBLINK_SQL_UNREAD,			/* that is not known: it does not parse */
+	DBLINK_SQL_STAYS,			/* it stays in it */
+	DBLINK_SQL_CONTROLS			/* it begins, ends or prepares one */
+} DblinkSqlControl;
+
 /* A query that dblink_send_query() sent. */
 typedef struct DblinkAsync
 {
@@ -278,6 +289,39 @@ typedef struct DblinkAsync
 	bool		single;			/* it was sent with parameters */
 	bool		in_xact;		/* it was sent in a remote transaction block */
 } DblinkAsync;
+
+/* How far a remote transaction that follows the local one has come. */
+typedef enum DblinkFollowState
+{
+	DBLINK_FOLLOW_NONE,			/* there is none */
+	DBLINK_FOLLOW_BEGINNING,	/* it is being started */
+	DBLINK_FOLLOW_ACTIVE,		/* it is open */
+	DBLINK_FOLLOW_ENDED,		/* it has not come to its end with ours, which
+								 * can't commit any more */
+	DBLINK_FOLLOW_COMMITTING,	/* COMMIT was sent, and its effect is unknown */
+	DBLINK_FOLLOW_COMMITTED		/* it has committed, and ours has not yet */
+} DblinkFollowState;
+
+/* Room for the text that rolls it back. */
+#define DBLINK_ROLLBACK_SIZE	128
+
+/*
+ * A remote transaction that follows the local one.  All zero if there is none.  Only
+ * follow.c writes to it, except that exchange.c notes that it has ended.
+ */
+typedef struct DblinkFollow
+{
+	DblinkFollowState state;
+	bool		unread;			/* the text sent last does not parse here, so
+								 * that it may be anything */
+	bool		reported;		/* an error has told how it has ended */
+	int			last_savepoint; /* its number */
+	List	   *savepoints;		/* the numbers of those for the nesting levels
+								 * from 2 on; in TopTransactionContext */
+	int			rollback_level; /* what an abort rolls back: all from this
+								 * level on; 0 for nothing */
+	char		rollback[DBLINK_ROLLBACK_SIZE]; /* the text for that */
+} DblinkFollow;
 
 /* The remote transaction block of cursors that dblink_open() declared. */
 typedef struct DblinkCursors
@@ -334,6 +378,7 @@ typedef struct DblinkConn
 	DblinkPlace place;
 	DblinkActivity activity;
 	DblinkCursors cursors;
+	DblinkFollow follow;
 	DblinkExchange exchange;
 } DblinkConn;
 
@@ -614,6 +659,10 @@ extern void dbl_gather_end_early(DblinkGather *gather);
 extern const char *dbl_gather_source(DblinkGather *gather);
 extern void dbl_gather_close(DblinkGather *gather);
 
+/* copy.c */
+extern DblinkConn *dbl_copy_query(const char *source, const char *target, const char *sql);
+extern DblinkConn *dbl_copy_cursor(const char *source, const char *target, const char *cursor);
+
 /* session.c */
 extern void dbl_session_init(void);
 extern DblinkConn *dbl_session_take(const char *name);
@@ -625,10 +674,6 @@ extern void dbl_session_try_open(const char *name_or_source, const char *action,
 								 DblinkConn **conn);
 extern void dbl_session_open(const char *name, const char *source);
 extern void dbl_session_reuse(const char *name, const char *source);
-
-/* copy.c */
-extern DblinkConn *dbl_copy_query(const char *source, const char *target, const char *sql);
-extern DblinkConn *dbl_copy_cursor(const char *source, const char *target, const char *cursor);
 
 /* stream.c */
 extern bool dbl_stream_is_possible(DblinkConn *conn);
@@ -700,8 +745,20 @@ extern void dbl_kept_yield_to(const char *sql);
 extern void dbl_kept_trim(int limit);
 extern void dbl_kept_loopback_trim(int keep_ms);
 
+/* follow.c */
+extern void dbl_follow_init(void);
+extern void dbl_follow_begin(DblinkConn *conn);
+extern void dbl_follow_close_check(const DblinkConn *conn);
+extern void dbl_follow_prepare_check(void);
+extern void dbl_follow_commit(void);
+extern void dbl_follow_release(int level);
+extern void dbl_follow_abort(int level);
+extern void dbl_follow_rolled_back(DblinkConn *conn);
+extern void dbl_follow_end(void);
+
 /* recover.c */
 extern void dbl_recover_begin(DblinkConn *conn, DblinkOnAbort how);
+extern void dbl_recover_begin_idle(DblinkConn *conn);
 extern void dbl_recover_all(void);
 
 /* deadlock.c */
@@ -804,6 +861,7 @@ extern PGresult *dbl_copyin_fail(DblinkConn *conn, const char *reason);
 
 /* exchange.c */
 extern void dbl_ex_set_deadlock_check(void (*check) (DblinkConn *conn, DblinkDeadlock *found));
+extern void dbl_ex_set_follow_check(void (*check) (DblinkConn *conn, const char *sql));
 extern void dbl_ex_serve_interrupts(void);
 extern void dbl_ex_note_interrupt(void);
 extern bool dbl_ex_was_interrupted(void);
@@ -823,8 +881,16 @@ extern void dbl_ex_send_binary(DblinkConn *conn, const char *sql,
 							   const DblinkQueryParams *params);
 extern bool dbl_ex_ask(DblinkConn *conn, const char *sql, const DblinkQueryParams *params);
 extern PGresult *dbl_ex_description(DblinkConn *conn);
-extern void dbl_ex_fetch(DblinkConn *conn);
+extern void dbl_ex_note_tag(DblinkConn *conn);
+extern void dbl_ex_resume(DblinkConn *conn);
 extern void dbl_ex_take_over(DblinkConn *conn);
+extern void dbl_ex_await_cancel(DblinkConn *conn);
+extern bool dbl_ex_post(DblinkConn *conn, const char *sql);
+extern bool dbl_ex_poll(DblinkConn *conn);
+extern void dbl_ex_send_control(DblinkConn *conn, const char *sql);
+extern PGresult *dbl_ex_answer(DblinkConn *conn);
+extern void dbl_ex_fetch(DblinkConn *conn);
+extern void dbl_ex_fetch_all(DblinkConn *conn);
 extern void dbl_ex_cancel_on_abort(DblinkConn *conn);
 extern void dbl_ex_leave(DblinkConn *conn);
 extern bool dbl_ex_is_ready(DblinkConn *conn);
@@ -874,6 +940,7 @@ extern void dbl_notice_forget(DblinkConn *conn);
 
 /* sqltext.c */
 extern DblinkSqlTraits dbl_sql_traits(const char *sql);
+extern DblinkSqlControl dbl_sql_control(const char *sql, bool standard_strings);
 
 /* args.c */
 extern void dbl_arg_check(FunctionCallInfo fcinfo, int n);
@@ -909,6 +976,7 @@ pg_noreturn extern void dbl_err_too_many_files(void);
 extern void dbl_err_closed(DblinkConn *conn);
 extern void dbl_err_remote_xact_aborted(DblinkConn *conn);
 pg_noreturn extern void dbl_err_in_use(DblinkConn *conn);
+pg_noreturn extern void dbl_err_follow_ended(DblinkConn *conn);
 
 /* diag.c */
 extern void dbl_diag_note(DblinkConn *conn, const DblinkError *error);

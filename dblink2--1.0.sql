@@ -162,3 +162,10 @@ CREATE FUNCTION dblink_gather(connections text[], sql text, VARIADIC params "any
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'dblink_gather_query'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED SUPPORT dblink_planner_support;
+
+-- A remote transaction that follows the local one
+
+CREATE FUNCTION dblink_begin(connection text)
+RETURNS text
+AS 'MODULE_PATHNAME', 'dblink_begin'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;

@@ -94,6 +94,20 @@ dbl_has_standard_strings(void)
 }
 
 /*
+ * Set whether it is, for a text to be parsed.  Returns false if that can't be.
+ */
+static inline bool
+dbl_set_standard_strings(bool standard)
+{
+#if PG_VERSION_NUM >= 190000
+	return standard;
+#else
+	standard_conforming_strings = standard;
+	return true;
+#endif
+}
+
+/*
  * Return a reference to the level from which on the server logs the messages of
  * this process.  Since 19 each kind of process has its own.
  */

@@ -633,7 +633,7 @@ run_ends(DestReceiver *self)
 }
 
 /*
- * Receiver: nothing is to be freed.
+ * Receiver: there is nothing to free.
  */
 static void
 destroy(DestReceiver *self)

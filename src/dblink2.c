@@ -44,6 +44,7 @@ PG_FUNCTION_INFO_V1(dblink_error);
 PG_FUNCTION_INFO_V1(dblink_wait);
 PG_FUNCTION_INFO_V1(dblink_gather);
 PG_FUNCTION_INFO_V1(dblink_gather_query);
+PG_FUNCTION_INFO_V1(dblink_begin);
 PG_FUNCTION_INFO_V1(dblink_planner_support);
 
 /*
@@ -599,6 +600,33 @@ dblink_gather_query(PG_FUNCTION_ARGS)
 {
 	gather(fcinfo);
 	return (Datum) 0;
+}
+
+/*
+ * dblink_begin(connection) returns text
+ *
+ * From here to the end of the local transaction, the transaction on a named connection
+ * follows it: they commit and roll back together, savepoints included.  Again: nothing.
+ * Returns OK.
+ *
+ * Errors: 22004; 08003; 25001 if the connection is in a transaction block; 55006 if an
+ * asynchronous query is in progress; the remote's own.
+ */
+Datum
+dblink_begin(PG_FUNCTION_ARGS)
+{
+	DblinkConn *conn;
+
+	dbl_stream_yield_all();
+	if (PG_NARGS() == 0 || PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", "connection"),
+				 errhint("Only the transaction of a named connection can follow the local one.")));
+	conn = dbl_session_get(text_to_cstring(dbl_arg_text(fcinfo, 0)));
+	conn->deadlock_at_once = true;
+	dbl_follow_begin(conn);
+	PG_RETURN_TEXT_P(cstring_to_text("OK"));
 }
 
 /*

@@ -316,6 +316,19 @@ dbl_err_in_use(DblinkConn *conn)
 }
 
 /*
+ * Throw 25000: a remote transaction that follows the local one has ended before it.
+ */
+void
+dbl_err_follow_ended(DblinkConn *conn)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
+			 errmsg("remote transaction on dblink connection \"%s\" has ended too early",
+					conn->name),
+			 errdetail("It follows the local transaction, which cannot be committed without it.")));
+}
+
+/*
  * Throw 08001: the session has no file descriptor for another connection.
  */
 void

@@ -53,6 +53,9 @@
 /* Looks for a deadlock; deadlock.c, which is above this file. */
 static void (*deadlock_check) (DblinkConn *conn, DblinkDeadlock *found) = NULL;
 
+/* Makes a connection whose transaction follows ours ready for a text; follow.c, above. */
+static void (*follow_check) (DblinkConn *conn, const char *sql) = NULL;
+
 /* Did an interrupt end the statement that is being aborted? */
 static bool interrupted = false;
 
@@ -100,7 +103,7 @@ dbl_ex_forget_interrupt(void)
 /*
  * Note the state of the remote session, where it may have changed.  A transaction block
  * that dblink_open() opened may have been ended in the exchange; another one will be the
- * user's.
+ * user's.  So may a transaction that follows ours.
  */
 static void
 note_state(DblinkConn *conn)
@@ -108,7 +111,11 @@ note_state(DblinkConn *conn)
 	PGTransactionStatusType status = PQtransactionStatus(conn->pgconn);
 
 	if (status == PQTRANS_IDLE)
+	{
 		conn->cursors.own_xact = false;
+		if (conn->follow.state == DBLINK_FOLLOW_ACTIVE)
+			conn->follow.state = DBLINK_FOLLOW_ENDED;
+	}
 	if (status == conn->activity.status)
 		return;
 	conn->activity.status = status;
@@ -145,6 +152,30 @@ dbl_ex_note_open(DblinkConn *conn)
 }
 
 /*
+ * Look at the result for a command tag which says that a transaction that follows ours
+ * is not the same any more: the remote can be in another one.  ROLLBACK is the tag of
+ * ROLLBACK TO SAVEPOINT, too; it counts if it is not known which was sent.
+ */
+void
+dbl_ex_note_tag(DblinkConn *conn)
+{
+	static const char *const tags[] = {
+		"COMMIT", "BEGIN", "START TRANSACTION", "PREPARE TRANSACTION", "ROLLBACK"
+	};
+	int			n = conn->follow.unread ? lengthof(tags) : lengthof(tags) - 1;
+	int			i;
+
+	if (conn->follow.state != DBLINK_FOLLOW_ACTIVE ||
+		PQresultStatus(conn->exchange.res) != PGRES_COMMAND_OK)
+		return;
+	for (i = 0; i < n; i++)
+	{
+		if (strcmp(PQcmdStatus(conn->exchange.res), tags[i]) == 0)
+			conn->follow.state = DBLINK_FOLLOW_ENDED;
+	}
+}
+
+/*
  * Free what a call was looking at, whatever its state.  Never throws.
  */
 void
@@ -163,6 +194,8 @@ dbl_ex_clear(DblinkConn *conn)
 
 /*
  * The exchange is over.  Its result stays, and so does who reads it.
+ *
+ * Throws 25000 if a transaction that follows ours has come to its end in it.
  */
 void
 dbl_ex_end(DblinkConn *conn)
@@ -176,25 +209,35 @@ dbl_ex_end(DblinkConn *conn)
 	ex->res = was.res;
 	ex->reader = was.reader;
 	note_state(conn);
+	if (unlikely(conn->follow.state == DBLINK_FOLLOW_ENDED))
+		dbl_err_follow_ended(conn);
 }
 
 /*
- * An exchange begins: from here on, what the remote sends is for this call.
+ * An exchange begins: from here on, what the remote sends is for the caller.
  */
 static void
-begin(DblinkConn *conn, DblinkPhase phase, bool in_xact)
+begin_own(DblinkConn *conn, DblinkPhase phase, bool in_xact)
 {
 	DblinkExchange *ex = &conn->exchange;
 
 	Assert(ex->phase == DBLINK_IDLE && ex->reader == NULL && !ex->converting);
 	Assert(phase != DBLINK_IDLE);
 	dbl_ex_clear(conn);
-	dbl_diag_forget(conn);
 	ex->phase = phase;
 	ex->level = GetCurrentTransactionNestLevel();
 	ex->in_xact = in_xact;
 	conn->activity.lxid = DBLINK_LOCAL_XACT;
-	note_state(conn);
+}
+
+/*
+ * The same for a call of the user's: its error will be the connection's last.
+ */
+static void
+begin(DblinkConn *conn, DblinkPhase phase, bool in_xact)
+{
+	begin_own(conn, phase, in_xact);
+	dbl_diag_forget(conn);
 	interrupted = false;
 }
 
@@ -245,8 +288,8 @@ is_in_xact(DblinkConn *conn)
  * A cancel request that was left behind could hit what is sent next.  Wait until
  * it has arrived or failed.
  */
-static void
-await_cancel(DblinkConn *conn)
+void
+dbl_ex_await_cancel(DblinkConn *conn)
 {
 	if (conn->cancel == NULL)
 		return;
@@ -275,18 +318,92 @@ send_out(DblinkConn *conn)
 }
 
 /*
+ * Called once, when the library is loaded.
+ */
+void
+dbl_ex_set_follow_check(void (*check) (DblinkConn *conn, const char *sql))
+{
+	follow_check = check;
+}
+
+/*
+ * The user's text is about to be sent.  If the transaction follows ours, throws 25000
+ * if the text may not be sent in it, and what preparing the transaction throws.
+ */
+static void
+check_text(DblinkConn *conn, const char *sql)
+{
+	if (conn->follow.state != DBLINK_FOLLOW_NONE)
+		follow_check(conn, sql);
+}
+
+/*
+ * The rest of an asynchronous query is for the caller to read, or to cancel.
+ */
+void
+dbl_ex_resume(DblinkConn *conn)
+{
+	dbl_ex_clear(conn);
+	begin_own(conn, DBLINK_RUNNING, conn->async.in_xact);
+}
+
+/*
+ * A call that owned the current result only owns all those that follow it, too.
+ */
+void
+dbl_ex_take_over(DblinkConn *conn)
+{
+	Assert(conn->exchange.phase != DBLINK_IDLE);
+	conn->exchange.phase = DBLINK_RUNNING;
+}
+
+/*
+ * Hand a text of ours to libpq, without waiting: what the socket does not take at once
+ * is for the caller to send.  Returns false if libpq does not take it.  Never throws;
+ * no cancel request may be under way.
+ */
+bool
+dbl_ex_post(DblinkConn *conn, const char *sql)
+{
+	bool		in_xact = is_in_xact(conn);
+
+	Assert(conn->cancel == NULL);
+	dbl_ex_clear(conn);
+	if (!PQsendQuery(conn->pgconn, sql))
+		return false;
+	begin_own(conn, DBLINK_RUNNING, in_xact);
+	return true;
+}
+
+/*
+ * Send a text of ours, which controls a transaction; dbl_ex_answer() returns its result.
+ * Throws 08006 if libpq does not take it.
+ */
+void
+dbl_ex_send_control(DblinkConn *conn, const char *sql)
+{
+	dbl_ex_await_cancel(conn);
+	if (!dbl_ex_post(conn, sql))
+		dbl_err_report_now(conn, true, "while controlling the remote transaction");
+	send_out(conn);
+}
+
+/*
  * Send SQL text of one or more statements; their results are for this call,
  * in parts.
  *
  * Returns false if libpq does not take it: because it is not connected, or another
- * query's results were not fetched, which they still can be then.
+ * query's results were not fetched, which they still can be then.  Throws 25000 if the
+ * transaction follows ours, and the text would end it.
  */
 bool
 dbl_ex_send(DblinkConn *conn, const char *sql)
 {
-	bool		in_xact = is_in_xact(conn);
+	bool		in_xact;
 
-	await_cancel(conn);
+	check_text(conn, sql);
+	in_xact = is_in_xact(conn);
+	dbl_ex_await_cancel(conn);
 	dbl_ex_clear(conn);
 	if (!PQsendQuery(conn->pgconn, sql))
 		return false;
@@ -328,11 +445,13 @@ dbl_ex_send_params(DblinkConn *conn, const char *sql, const DblinkQueryParams *p
 				   bool binary)
 {
 	static const DblinkQueryParams none = {0};
-	bool		in_xact = is_in_xact(conn);
+	bool		in_xact;
 
+	check_text(conn, sql);
+	in_xact = is_in_xact(conn);
 	if (params == NULL)
 		params = &none;
-	await_cancel(conn);
+	dbl_ex_await_cancel(conn);
 	dbl_ex_clear(conn);
 	if (!PQsendQueryParams(conn->pgconn, sql, params->count, params->types,
 						   params->values, params->lengths, params->formats,
@@ -380,9 +499,11 @@ dbl_ex_send_binary(DblinkConn *conn, const char *sql, const DblinkQueryParams *p
 bool
 dbl_ex_ask(DblinkConn *conn, const char *sql, const DblinkQueryParams *params)
 {
-	bool		in_xact = is_in_xact(conn);
+	bool		in_xact;
 
-	await_cancel(conn);
+	check_text(conn, sql);
+	in_xact = is_in_xact(conn);
+	dbl_ex_await_cancel(conn);
 	dbl_ex_clear(conn);
 	if (!PQenterPipelineMode(conn->pgconn))
 		return false;
@@ -415,7 +536,7 @@ dbl_ex_fetch(DblinkConn *conn)
  * call.
  */
 void
-dbl_ex_take_over(DblinkConn *conn)
+dbl_ex_fetch_all(DblinkConn *conn)
 {
 	begin(conn, DBLINK_RUNNING, conn->async.in_xact);
 }
@@ -697,6 +818,7 @@ take_result(DblinkConn *conn)
 	PQclear(ex->res);
 	ex->res = NULL;
 	ex->res = PQgetResult(conn->pgconn);
+	dbl_ex_note_tag(conn);
 	dbl_notice_report(conn);
 	if (ex->deadlock != NULL && is_cancelled(ex->res))
 		deadlock_error(ex->deadlock);
@@ -792,6 +914,55 @@ dbl_ex_read_to_end(DblinkConn *conn)
 		receive(conn);
 	} while (ex->res != NULL);
 	return end_with_last(conn);
+}
+
+/*
+ * Read what has arrived of the answer to a text that was handed over with dbl_ex_post(),
+ * and send what remains of the text.  Returns whether the answer is over: then its first
+ * result is the exchange's, NULL if the answer is none that can come to an end.
+ *
+ * Never waits, and never throws.
+ */
+bool
+dbl_ex_poll(DblinkConn *conn)
+{
+	DblinkExchange *ex = &conn->exchange;
+	bool		good = PQflush(conn->pgconn) >= 0 && PQconsumeInput(conn->pgconn);
+
+	if (!good && PQstatus(conn->pgconn) != CONNECTION_BAD)
+	{
+		dbl_ex_clear(conn);
+		return true;
+	}
+	while (dbl_ex_is_ready(conn))
+	{
+		PQclear(ex->res);
+		ex->res = NULL;
+		ex->res = PQgetResult(conn->pgconn);
+		if (ex->res == NULL)
+		{
+			(void) end_with_last(conn);
+			return true;
+		}
+		if (dbl_remote_is_copy(ex->res))
+		{
+			dbl_ex_clear(conn);
+			return true;
+		}
+		if (ex->last_res == NULL)
+			keep_last(ex);
+	}
+	return false;
+}
+
+/*
+ * Return the answer to a text that was sent with dbl_ex_send_control(): its last result,
+ * or its first error; see above.
+ */
+PGresult *
+dbl_ex_answer(DblinkConn *conn)
+{
+	return dbl_ex_read_to_end(conn);
 }
 
 /*

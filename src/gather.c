@@ -353,7 +353,7 @@ send_one(DblinkGather *gather, Member *member)
 	DblinkError error;
 
 	if (call->sql == NULL)
-		dbl_ex_take_over(conn);
+		dbl_ex_fetch_all(conn);
 	else if (!(call->params == NULL ? dbl_ex_send(conn, call->sql) :
 			   dbl_ex_send_params(conn, call->sql, call->params, false)))
 	{

@@ -19,6 +19,9 @@
  * in which all may fail with the same error.  What can't be brought to its end in time is
  * given up, and the caller closes the connection.
  *
+ * A remote transaction that follows ours (follow.c) is rolled back, after its statement has
+ * been cancelled: all of them at once, and all before one deadline.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -41,6 +44,9 @@
 #define CANCELLED_MS	1000
 #define MAX_CANCELS		2
 
+/* When what an abort rolls back must be done; more than two cancel requests take. */
+#define ROLLED_BACK_MS	3000
+
 /* How long the session's end waits for cancel requests to get through. */
 #define EXIT_CANCEL_MS	500
 
@@ -55,6 +61,9 @@
 
 /* When the session's end stops waiting, for all connections together. */
 static TimestampTz exit_deadline = 0;
+
+/* When rolling back has to be over, for all connections of this abort. */
+static TimestampTz rollback_deadline = 0;
 
 /* What one step of reading a connection empty came to. */
 typedef enum DrainStep
@@ -115,6 +124,7 @@ drain_step(DblinkConn *conn)
 	PQclear(ex->res);
 	ex->res = NULL;
 	ex->res = PQgetResult(conn->pgconn);
+	dbl_ex_note_tag(conn);
 	if (ex->res == NULL)
 		return PQexitPipelineMode(conn->pgconn) ? DRAIN_END : DRAIN_MORE;
 
@@ -181,8 +191,39 @@ drain_available(DblinkConn *conn)
 static bool
 is_pending(DblinkConn *conn)
 {
-	return conn->exchange.recovery == DBLINK_RECOVERY_FINISHING ||
-		conn->exchange.recovery == DBLINK_RECOVERY_CANCELLING;
+	switch (conn->exchange.recovery)
+	{
+		case DBLINK_RECOVERY_FINISHING:
+		case DBLINK_RECOVERY_CANCELLING:
+		case DBLINK_RECOVERY_ROLLING_BACK:
+			return true;
+		case DBLINK_RECOVERY_NONE:
+		case DBLINK_RECOVERY_USABLE:
+		case DBLINK_RECOVERY_LOST:
+			break;
+	}
+	return false;
+}
+
+/*
+ * No statement is in progress any more: roll back what the abort does.  There may be
+ * nothing, because the connection is broken, or the transaction over.
+ */
+static void
+roll_back(DblinkConn *conn)
+{
+	PGTransactionStatusType status = PQtransactionStatus(conn->pgconn);
+	DblinkExchange *ex = &conn->exchange;
+
+	dbl_cancel_close(conn);
+	conn->follow.unread = false;
+	if (status == PQTRANS_IDLE || status == PQTRANS_UNKNOWN)
+		ex->recovery = DBLINK_RECOVERY_USABLE;
+	else if (proc_exit_inprogress || ProcDiePending ||
+			 !dbl_ex_post(conn, conn->follow.rollback))
+		ex->recovery = DBLINK_RECOVERY_LOST;
+	else
+		ex->recovery = DBLINK_RECOVERY_ROLLING_BACK;
 }
 
 /*
@@ -196,6 +237,16 @@ settle(DblinkConn *conn)
 
 	if (!dbl_cancel_is_over(conn))
 		return;
+	if (ex->recovery == DBLINK_RECOVERY_ROLLING_BACK)
+	{
+		ex->recovery = DBLINK_RECOVERY_USABLE;
+		return;
+	}
+	if (conn->follow.rollback_level > 0 && !ex->cancel_unsure)
+	{
+		roll_back(conn);
+		return;
+	}
 	if ((ex->cancels > 0 || ex->copy.state == DBLINK_COPY_OPEN) && ex->in_xact &&
 		PQtransactionStatus(conn->pgconn) == PQTRANS_INERROR)
 		dbl_err_remote_xact_aborted(conn);
@@ -321,6 +372,9 @@ recover_step(DblinkConn *conn)
 		ex->recovery = DBLINK_RECOVERY_CANCELLING;
 	if (ex->recovery == DBLINK_RECOVERY_CANCELLING)
 		cancel_step(conn);
+	if (ex->recovery == DBLINK_RECOVERY_ROLLING_BACK &&
+		(proc_exit_inprogress || ProcDiePending || dbl_time_left(rollback_deadline) == 0))
+		ex->recovery = DBLINK_RECOVERY_LOST;
 }
 
 /*
@@ -389,10 +443,31 @@ dbl_recover_begin(DblinkConn *conn, DblinkOnAbort how)
 
 	Assert(ex->phase != DBLINK_IDLE && ex->recovery == DBLINK_RECOVERY_NONE);
 	ex->converting = false;
+	if (conn->follow.rollback_level > 0)
+		dbl_ex_take_over(conn);
 	ex->until = dbl_deadline(ex->on_abort == DBLINK_CANCEL_SOON ? MOMENT_MS : LET_FINISH_MS);
 	ex->recovery = how == DBLINK_CANCEL || ex->on_abort == DBLINK_CANCEL ||
 		proc_exit_inprogress ?
 		DBLINK_RECOVERY_CANCELLING : DBLINK_RECOVERY_FINISHING;
+}
+
+/*
+ * No call is using the connection, but a transaction has to be rolled back on it.  An
+ * asynchronous query in it is cancelled first.
+ */
+void
+dbl_recover_begin_idle(DblinkConn *conn)
+{
+	Assert(conn->exchange.phase == DBLINK_IDLE && conn->follow.rollback_level > 0);
+	if (PQtransactionStatus(conn->pgconn) == PQTRANS_ACTIVE)
+	{
+		dbl_ex_resume(conn);
+		dbl_recover_begin(conn, DBLINK_CANCEL);
+	}
+	else if (dbl_cancel_is_over(conn))
+		roll_back(conn);
+	else
+		conn->exchange.recovery = DBLINK_RECOVERY_LOST;
 }
 
 /*
@@ -403,6 +478,7 @@ dbl_recover_all(void)
 {
 	bool		pending;
 
+	rollback_deadline = dbl_deadline(ROLLED_BACK_MS);
 	do
 	{
 		dlist_iter	iter;

@@ -29,6 +29,21 @@
 #include "storage/ipc.h"
 
 /*
+ * Close a connection whose transaction follows ours, but keep its entry until ours is
+ * over: that must not commit without it.  Never throws.
+ */
+static void
+lose(DblinkConn *conn)
+{
+	conn->follow.state = DBLINK_FOLLOW_ENDED;
+	conn->open = false;
+	conn->level = 1;
+	dbl_cancel_close(conn);
+	dbl_ex_clear(conn);
+	dbl_remote_disconnect(conn);
+}
+
+/*
  * Recovery of the connection is over, or there is nothing to recover: it can be
  * used again, or is closed.  Never throws.
  */
@@ -47,7 +62,10 @@ end_recovery(DblinkConn *conn)
 	if (!usable && conn->open &&
 		conn->kind != DBLINK_ONE_CALL && !proc_exit_inprogress)
 		dbl_err_closed(conn);
-	dbl_reg_close(conn);
+	if (conn->follow.state != DBLINK_FOLLOW_NONE)
+		lose(conn);
+	else
+		dbl_reg_close(conn);
 }
 
 /*
@@ -61,6 +79,8 @@ is_left_over(const DblinkConn *conn, int level)
 
 	if (!conn->open || conn->kind == DBLINK_ONE_CALL)
 		return conn->level >= level;
+	if (ex->recovery != DBLINK_RECOVERY_NONE)
+		return true;
 	return ex->level >= level &&
 		(ex->phase != DBLINK_IDLE || ex->reader != NULL || ex->converting);
 }
@@ -80,15 +100,21 @@ end_of_level(int level)
 	{
 		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
 
+		bool		rolls_back = conn->follow.rollback_level > 0;
+
 		if (conn->open && conn->exchange.phase != DBLINK_IDLE &&
-			is_left_over(conn, level))
-			dbl_recover_begin(conn, how);
+			(rolls_back || is_left_over(conn, level)))
+			dbl_recover_begin(conn, rolls_back ? DBLINK_CANCEL : how);
+		else if (rolls_back)
+			dbl_recover_begin_idle(conn);
 	}
 	dbl_recover_all();
 	dlist_foreach_modify(iter, dbl_reg_list())
 	{
 		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
 
+		if (conn->follow.rollback_level > 0)
+			dbl_follow_rolled_back(conn);
 		if (is_left_over(conn, level))
 			end_recovery(conn);
 	}
@@ -96,6 +122,10 @@ end_of_level(int level)
 
 /*
  * Transaction callback.  Preparing a transaction ends it for this session.
+ *
+ * A remote transaction that follows ours is settled before ours commits.  When ours
+ * aborts, we first find out how each of them stands, then bring what calls have left to
+ * its end, and then roll back: that is one recovery with one deadline.
  */
 static void
 end_of_xact(XactEvent event, void *arg)
@@ -107,13 +137,20 @@ end_of_xact(XactEvent event, void *arg)
 		case XACT_EVENT_PREPARE:
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PARALLEL_ABORT:
+			if (event == XACT_EVENT_ABORT)
+				dbl_follow_abort(1);
 			end_of_level(1);
+			dbl_follow_end();
 			dbl_kept_trim(dbl_keep_connections);
 			dbl_ex_forget_interrupt();
 			break;
 		case XACT_EVENT_PRE_COMMIT:
-		case XACT_EVENT_PARALLEL_PRE_COMMIT:
+			dbl_follow_commit();
+			break;
 		case XACT_EVENT_PRE_PREPARE:
+			dbl_follow_prepare_check();
+			break;
+		case XACT_EVENT_PARALLEL_PRE_COMMIT:
 			break;
 	}
 }
@@ -128,11 +165,16 @@ end_of_subxact(SubXactEvent event, SubTransactionId mySubid,
 	switch (event)
 	{
 		case SUBXACT_EVENT_ABORT_SUB:
+			dbl_follow_abort(GetCurrentTransactionNestLevel());
+			end_of_level(GetCurrentTransactionNestLevel());
+			break;
 		case SUBXACT_EVENT_COMMIT_SUB:
 			end_of_level(GetCurrentTransactionNestLevel());
 			break;
-		case SUBXACT_EVENT_START_SUB:
 		case SUBXACT_EVENT_PRE_COMMIT_SUB:
+			dbl_follow_release(GetCurrentTransactionNestLevel());
+			break;
+		case SUBXACT_EVENT_START_SUB:
 			break;
 	}
 }
@@ -231,7 +273,8 @@ not_available(const char *name)
 /*
  * Close the open connection of this name, or the unnamed one for NULL.  Every role
  * may, because another role may have left one that is of no use to this one.  Returns
- * false if there is none.  Throws what take() throws.
+ * false if there is none.  Throws 55006 if its transaction follows ours, and what take()
+ * throws.
  */
 bool
 dbl_session_close_if_open(const char *name)
@@ -240,8 +283,11 @@ dbl_session_close_if_open(const char *name)
 
 	if (conn != NULL)
 		conn = take(conn);
+	if (conn == NULL)
+		return false;
+	dbl_follow_close_check(conn);
 	dbl_reg_close(conn);
-	return conn != NULL;
+	return true;
 }
 
 /*
@@ -531,6 +577,8 @@ dbl_session_reuse(const char *name, const char *source)
 			dbl_sec_password_used_check(conn, conninfo);
 			return;
 		}
+		if (conn != NULL)
+			dbl_follow_close_check(conn);
 		dbl_reg_close(conn);
 	}
 	dbl_session_open(name, source);

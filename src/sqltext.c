@@ -9,6 +9,9 @@
  * that a SELECT calls may do anything.  Text that does not parse here may be good on a
  * remote of another version; it is not known to read, and that is all.
  *
+ * In the same way a text is searched for statements that end the transaction that it runs
+ * in.  None of them can be hidden in a function, because those can't be run in one.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -18,6 +21,7 @@
 #include "nodes/nodeFuncs.h"
 #include "nodes/parsenodes.h"
 #include "parser/parser.h"
+#include "utils/memutils.h"
 
 /*
  * Texts that are longer are not looked at: the parse tree takes many times their
@@ -57,12 +61,11 @@ rule_out(Node *node, void *context)
 }
 
 /*
- * The same as dbl_sql_traits(), but throws if the text does not parse.
+ * A judge: return the DblinkSqlTraits of parsed statements.
  */
-static DblinkSqlTraits
-parse(const char *sql)
+static int
+traits_of(List *statements)
 {
-	List	   *statements = raw_parser(sql, RAW_PARSE_DEFAULT);
 	DblinkSqlTraits traits = DBLINK_SQL_READS | DBLINK_SQL_PURE;
 	Node	   *statement;
 
@@ -80,8 +83,47 @@ parse(const char *sql)
 }
 
 /*
- * What is known of the text.  The answer holds for a session in which
- * standard_conforming_strings is on.
+ * A judge: return the DblinkSqlControl of parsed statements.  Savepoints are no end
+ * of a transaction.
+ */
+static int
+control_of(List *statements)
+{
+	ListCell   *cell;
+
+	foreach(cell, statements)
+	{
+		Node	   *statement = lfirst_node(RawStmt, cell)->stmt;
+
+		if (!IsA(statement, TransactionStmt))
+			continue;
+		switch (((TransactionStmt *) statement)->kind)
+		{
+			case TRANS_STMT_SAVEPOINT:
+			case TRANS_STMT_RELEASE:
+			case TRANS_STMT_ROLLBACK_TO:
+				break;
+			default:
+				return DBLINK_SQL_CONTROLS;
+		}
+	}
+	return DBLINK_SQL_STAYS;
+}
+
+/*
+ * The same as look_at(), but throws if the text does not parse, and changes how strings
+ * are read.
+ */
+static int
+parse(const char *sql, bool standard_strings, int (*judge) (List *statements))
+{
+	if (!dbl_set_standard_strings(standard_strings))
+		return 0;
+	return judge(raw_parser(sql, RAW_PARSE_DEFAULT));
+}
+
+/*
+ * Let the judge look at the statements of a text; *result is 0 if it does not parse.
  *
  * Never throws because of the text, and reports no notice about it: both are for the
  * remote to do.  An error about the text needs no subtransaction to recover from,
@@ -94,28 +136,28 @@ parse(const char *sql)
  * of other classes, such as out of memory or an interrupt, are not about the text, and
  * are thrown on.
  */
-DblinkSqlTraits
-dbl_sql_traits(const char *sql)
+static void
+look_at(const char *sql, bool standard_strings, int (*judge) (List *statements),
+		int *result)
 {
 	MemoryContext caller_context = CurrentMemoryContext;
 	int			client_level = client_min_messages;
 	int		   *log_level_ref = dbl_log_level_ref();
 	int			log_level = *log_level_ref;
-	DblinkSqlTraits result = 0;
+	bool		our_strings = dbl_has_standard_strings();
 
-	if (!dbl_has_standard_strings() || strlen(sql) > MAX_PARSED)
-		return 0;
-
+	*result = 0;
 	PG_TRY();
 	{
 		client_min_messages = ERROR;
 		*log_level_ref = ERROR;
-		result = parse(sql);
+		*result = parse(sql, standard_strings, judge);
 	}
 	PG_CATCH();
 	{
 		client_min_messages = client_level;
 		*log_level_ref = log_level;
+		(void) dbl_set_standard_strings(our_strings);
 		switch (ERRCODE_TO_CATEGORY(geterrcode()))
 		{
 			case ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION:
@@ -133,5 +175,38 @@ dbl_sql_traits(const char *sql)
 
 	client_min_messages = client_level;
 	*log_level_ref = log_level;
-	return result;
+	(void) dbl_set_standard_strings(our_strings);
+}
+
+/*
+ * What is known of the text.  The answer holds for a session in which
+ * standard_conforming_strings is on.  Never throws because of the text.
+ */
+DblinkSqlTraits
+dbl_sql_traits(const char *sql)
+{
+	DblinkSqlTraits traits = 0;
+
+	if (dbl_has_standard_strings() && strlen(sql) <= MAX_PARSED)
+		look_at(sql, true, traits_of, &traits);
+	return traits;
+}
+
+/*
+ * What the text does to the transaction that it runs in, where
+ * standard_conforming_strings is as given.  The text may be of any length.  Never throws
+ * because of the text.
+ */
+DblinkSqlControl
+dbl_sql_control(const char *sql, bool standard_strings)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "dblink text",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller_context = MemoryContextSwitchTo(context);
+	int			control;
+
+	look_at(sql, standard_strings, control_of, &control);
+	MemoryContextSwitchTo(caller_context);
+	MemoryContextDelete(context);
+	return (DblinkSqlControl) control;
 }

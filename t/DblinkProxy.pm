@@ -52,6 +52,21 @@ sub arm
 	return $self->counts(join ' ', 'arm', $direction, $at, $what, $pid || 0, $signal || 'INT');
 }
 
+# Strikes at the next frame of the direction, without forgetting a connection.
+sub arm_softly
+{
+	my ($self, $direction, $what) = @_;
+	return $self->_order("next $direction $what");
+}
+
+# The same as arm, but waits for dblink's COMMIT, and strikes after $bytes bytes of the answer
+# to it; -1: before the server gets it.
+sub arm_commit
+{
+	my ($self, $bytes, $what, $pid, $signal) = @_;
+	return $self->_order(join ' ', 'arm', 'commit', $bytes, $what, $pid || 0, $signal || 'INT');
+}
+
 # Strikes once in about $n frames, by a generator with this seed; 0 = never.
 sub at_random
 {
@@ -129,6 +144,11 @@ sub _obey
 		_reset_counts();
 		@order{qw(direction at what pid signal)} = @words;
 	}
+	elsif ($verb eq 'next')
+	{
+		_reset_counts();
+		@order{qw(direction at what)} = ($words[0], 0, $words[1]);
+	}
 	elsif ($verb eq 'random')
 	{
 		_reset_counts();
@@ -195,11 +215,17 @@ sub _forward
 	my ($pair, $side) = @_;
 	while (!$pair->{closed} && !$pair->{held})
 	{
+		return _forward_bytes($pair) if $side eq 's' && defined $pair->{left};
 		my $length = _frame_length($pair, $side);
 		return if !$length || length $pair->{"${side}buf"} < $length;
 		my $frame = substr $pair->{"${side}buf"}, 0, $length, '';
 		_understand($pair, $side, $frame);
 		my $at = $count{$side}++;
+		if ($order{direction} eq 'commit' && $side eq 'c' && !$count{fired} && $frame =~ /\AQ....COMMIT\0/s)
+		{
+			return _strike($pair, $side, '', $order{what}) if $order{at} < 0;
+			$pair->{left} = $order{at};
+		}
 		if ($order{random} && rand($order{random}) < 1)
 		{
 			my @deeds = qw(cut reset half halfreset remote dribble);
@@ -214,6 +240,22 @@ sub _forward
 			_send($pair, $side, $frame);
 		}
 	}
+	return;
+}
+
+# Lets pass so many of the server's bytes as are left, and strikes at the next.
+sub _forward_bytes
+{
+	my $pair = shift;
+	my $bytes = substr $pair->{sbuf}, 0, $pair->{left}, '';
+	$pair->{left} -= length $bytes;
+	_send($pair, 's', $bytes);
+	return if $pair->{sbuf} eq '';
+	$bytes = $pair->{sbuf};
+	$pair->{sbuf} = '';
+	undef $pair->{left};
+	$pair->{smode} = 'byte';
+	_strike($pair, 's', $bytes, $order{what});
 	return;
 }
 
