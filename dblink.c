@@ -29,7 +29,6 @@
 #include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/lsyscache.h"
 
 /*
  * The release.  It begins with the extension's version, and stands in
@@ -94,26 +93,8 @@ _PG_init(void)
 }
 
 /*
- * Argument n, as a string.  Throws 42804 if its type is not like text, and what
- * dbl_arg_check() throws.
- */
-static const char *
-text_arg(FunctionCallInfo fcinfo, int n)
-{
-	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, n);
-
-	dbl_arg_check(fcinfo, n);
-	if (OidIsValid(type) && type != TEXTOID && get_typlen(type) != -1)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("argument %d of function \"%s\" must be of type text", n + 1,
-						get_func_name(fcinfo->flinfo->fn_oid))));
-	return text_to_cstring(PG_GETARG_TEXT_PP(n));
-}
-
-/*
  * Split the arguments of a function that has nfixed of its own.  Throws what
- * text_arg() throws, for the name and for fail_on_error.
+ * dbl_arg_text() throws, for the name and for fail_on_error.
  */
 static void
 split_args(FunctionCallInfo fcinfo, int nfixed, DblinkArgs *args)
@@ -126,7 +107,7 @@ split_args(FunctionCallInfo fcinfo, int nfixed, DblinkArgs *args)
 					  nfixed, &map))
 		elog(ERROR, "wrong number of arguments");
 
-	args->name = map.name >= 0 ? text_arg(fcinfo, map.name) : NULL;
+	args->name = map.name >= 0 ? dbl_arg_string(fcinfo, map.name) : NULL;
 	args->first = map.first;
 	if (map.flag >= 0)
 		dbl_arg_check(fcinfo, map.flag);
@@ -152,7 +133,7 @@ dblink_connect(PG_FUNCTION_ARGS)
 	DblinkArgs	args;
 
 	split_args(fcinfo, 1, &args);
-	dbl_session_open(args.name, text_arg(fcinfo, args.first));
+	dbl_session_open(args.name, dbl_arg_string(fcinfo, args.first));
 	PG_RETURN_TEXT_P(cstring_to_text("OK"));
 }
 
@@ -195,7 +176,7 @@ dblink_get_connections(PG_FUNCTION_ARGS)
 Datum
 dblink_error_message(PG_FUNCTION_ARGS)
 {
-	DblinkConn *conn = dbl_session_get(text_arg(fcinfo, 0));
+	DblinkConn *conn = dbl_session_get(dbl_arg_string(fcinfo, 0));
 	const char *message = dbl_err_message(conn);
 
 	PG_RETURN_TEXT_P(cstring_to_text(message[0] != '\0' ? message : "OK"));
@@ -224,7 +205,7 @@ dblink_record(PG_FUNCTION_ARGS)
 	split_args(fcinfo, 1, &args);
 	query.fail_on_error = args.fail_on_error;
 	query.conn = dbl_session_get_or_open(args.name);
-	sql = text_arg(fcinfo, args.first);
+	sql = dbl_arg_string(fcinfo, args.first);
 	dbl_kept_yield_to(sql);
 
 	if (dbl_res_send(&query, sql, dbl_res_expected(fcinfo)))
@@ -253,7 +234,7 @@ dblink_exec(PG_FUNCTION_ARGS)
 	dbl_stream_yield_all();
 	split_args(fcinfo, 1, &args);
 	conn = dbl_session_get_or_open(args.name);
-	sql = text_arg(fcinfo, args.first);
+	sql = dbl_arg_string(fcinfo, args.first);
 	dbl_kept_yield_to(sql);
 	res = dbl_ex_run(conn, sql);
 
@@ -344,8 +325,8 @@ dblink_open(PG_FUNCTION_ARGS)
 
 	dbl_stream_yield_all();
 	split_args(fcinfo, 2, &args);
-	cursor = text_arg(fcinfo, args.first);
-	sql = text_arg(fcinfo, args.first + 1);
+	cursor = dbl_arg_string(fcinfo, args.first);
+	sql = dbl_arg_string(fcinfo, args.first + 1);
 	conn = dbl_session_get(args.name);
 
 	begin_transaction(conn);
@@ -372,7 +353,7 @@ dblink_close(PG_FUNCTION_ARGS)
 
 	dbl_stream_yield_all();
 	split_args(fcinfo, 1, &args);
-	cursor = text_arg(fcinfo, args.first);
+	cursor = dbl_arg_string(fcinfo, args.first);
 	conn = dbl_session_get(args.name);
 
 	if (!run_command(conn, psprintf("CLOSE %s", cursor), args.fail_on_error,
@@ -401,7 +382,7 @@ dblink_fetch(PG_FUNCTION_ARGS)
 	dbl_res_begin(fcinfo);
 	split_args(fcinfo, 2, &args);
 	query.fail_on_error = args.fail_on_error;
-	query.cursor = text_arg(fcinfo, args.first);
+	query.cursor = dbl_arg_string(fcinfo, args.first);
 	query.action = psprintf("while fetching from cursor \"%s\"", query.cursor);
 	query.conn = dbl_session_get(args.name);
 
@@ -424,8 +405,8 @@ dblink_fetch(PG_FUNCTION_ARGS)
 Datum
 dblink_send_query(PG_FUNCTION_ARGS)
 {
-	DblinkConn *conn = dbl_session_get(text_arg(fcinfo, 0));
-	const char *sql = text_arg(fcinfo, 1);
+	DblinkConn *conn = dbl_session_get(dbl_arg_string(fcinfo, 0));
+	const char *sql = dbl_arg_string(fcinfo, 1);
 
 	dbl_stream_yield_all();
 	dbl_kept_yield_to(sql);
@@ -452,7 +433,7 @@ dblink_send_query(PG_FUNCTION_ARGS)
 Datum
 dblink_is_busy(PG_FUNCTION_ARGS)
 {
-	DblinkConn *conn = dbl_session_get(text_arg(fcinfo, 0));
+	DblinkConn *conn = dbl_session_get(dbl_arg_string(fcinfo, 0));
 	bool		busy = dbl_remote_is_busy(conn);
 
 	/* It may be waiting for what a stream's statement holds. */
@@ -495,7 +476,7 @@ dblink_get_result(PG_FUNCTION_ARGS)
 Datum
 dblink_cancel_query(PG_FUNCTION_ARGS)
 {
-	const char *problem = dbl_cancel_query(dbl_session_get(text_arg(fcinfo, 0)));
+	const char *problem = dbl_cancel_query(dbl_session_get(dbl_arg_string(fcinfo, 0)));
 
 	PG_RETURN_TEXT_P(cstring_to_text(problem ? problem : "OK"));
 }

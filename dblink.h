@@ -190,7 +190,7 @@ struct DblinkConn;
 /* How far a call has come that copies rows to the remote (copyin.c). */
 typedef enum DblinkCopyState
 {
-	DBLINK_COPY_NONE,			/* it copies none */
+	DBLINK_COPY_NONE,			/* no row is copied */
 	DBLINK_COPY_ASKED,			/* COPY was sent */
 	DBLINK_COPY_OPEN,			/* the remote takes rows */
 	DBLINK_COPY_ENDED			/* there are no more */
@@ -252,9 +252,9 @@ typedef struct DblinkExchange
 /* Where a connection leads, and what it takes to find it again (kept.c). */
 typedef struct DblinkPlace
 {
-	char	   *conninfo;		/* of one for one call, what it was opened with,
-								 * wiped at the end; NULL if it is not to be
-								 * kept */
+	char	   *conninfo;		/* of one for one call, what it was opened
+								 * with, wiped at the end; NULL if it is not
+								 * to be kept */
 	uint8		digest[PG_SHA256_DIGEST_LENGTH];	/* of a named one: that of
 													 * its conninfo string */
 	Oid			userid;			/* who opened it */
@@ -948,6 +948,7 @@ extern void dbl_arg_check_all(FunctionCallInfo fcinfo, int count);
 extern bool dbl_arg_is_text(Oid type);
 extern Oid	dbl_arg_type(FunctionCallInfo fcinfo, int n);
 extern text *dbl_arg_text(FunctionCallInfo fcinfo, int n);
+extern const char *dbl_arg_string(FunctionCallInfo fcinfo, int n);
 extern int32 dbl_arg_int4(FunctionCallInfo fcinfo, int n);
 extern Oid	dbl_arg_oid(FunctionCallInfo fcinfo, int n);
 extern long dbl_arg_timeout(FunctionCallInfo fcinfo, int n);

@@ -104,16 +104,30 @@ dbl_arg_is_text(Oid type)
 }
 
 /*
- * Return an argument that is a text.  Throws 42804 if it is none, and what
- * dbl_arg_check() throws.
+ * Return an argument that is represented as a text is.  Throws 42804 if it is not, and
+ * what dbl_arg_check() throws.
+ *
+ * COMPAT: that it means text is not required, because stock takes whatever a wrapper is
+ * declared with.
  */
 text *
 dbl_arg_text(FunctionCallInfo fcinfo, int n)
 {
+	Oid			type = dbl_arg_type(fcinfo, n);
+
 	dbl_arg_check(fcinfo, n);
-	if (!dbl_arg_is_text(dbl_arg_type(fcinfo, n)))
+	if (type != TEXTOID && get_typlen(type) != -1)
 		throw_mismatch(fcinfo, n, TEXTOID);
 	return PG_GETARG_TEXT_PP(n);
+}
+
+/*
+ * The same, as a C string.
+ */
+const char *
+dbl_arg_string(FunctionCallInfo fcinfo, int n)
+{
+	return text_to_cstring(dbl_arg_text(fcinfo, n));
 }
 
 /*

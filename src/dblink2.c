@@ -411,7 +411,7 @@ error_source(FunctionCallInfo fcinfo)
 
 	if (PG_NARGS() == 0 || PG_ARGISNULL(0))
 		return NULL;
-	name = text_to_cstring(dbl_arg_text(fcinfo, 0));
+	name = dbl_arg_string(fcinfo, 0);
 	conn = dbl_reg_find(name);
 	if (conn == NULL)
 		ereport(ERROR,

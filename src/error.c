@@ -316,16 +316,17 @@ dbl_err_in_use(DblinkConn *conn)
 }
 
 /*
- * Throw 25000: a remote transaction that follows the local one has ended before it.
+ * Throw 25000: a remote transaction that follows the local one has ended before it, or
+ * could not be rolled back with it.
  */
 void
 dbl_err_follow_ended(DblinkConn *conn)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
-			 errmsg("remote transaction on dblink connection \"%s\" has ended too early",
+			 errmsg("remote transaction on dblink connection \"%s\" has not followed the local one",
 					conn->name),
-			 errdetail("It follows the local transaction, which cannot be committed without it.")));
+			 errdetail("It has ended, or could not be rolled back to a savepoint, so the local transaction cannot be committed.")));
 }
 
 /*

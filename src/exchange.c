@@ -1081,6 +1081,7 @@ dbl_ex_next_notify(DblinkConn *conn)
 	ex->notify = NULL;
 	while ((ex->notify = PQnotifies(conn->pgconn)) == NULL)
 	{
+		dbl_notice_report(conn);
 		if (dbl_remote_is_readable(conn))
 			hidden = hidden_reads(conn);
 		else if (hidden-- == 0)
@@ -1090,7 +1091,6 @@ dbl_ex_next_notify(DblinkConn *conn)
 		dbl_ex_serve_interrupts();
 		if (!PQconsumeInput(conn->pgconn))
 			break;
-		dbl_notice_report(conn);
 	}
 	return ex->notify;
 }

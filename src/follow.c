@@ -99,8 +99,18 @@ savepoint_number(const DblinkConn *conn, int level)
 static void
 forget_savepoints(DblinkConn *conn, int level)
 {
-	if (level <= savepoint_level(conn))
-		conn->follow.savepoints = list_truncate(conn->follow.savepoints, Max(level - 2, 0));
+	List	   *savepoints = conn->follow.savepoints;
+
+	if (level > savepoint_level(conn))
+		return;
+	if (level > 2)
+		savepoints = list_truncate(savepoints, level - 2);
+	else
+	{
+		list_free(savepoints);
+		savepoints = NIL;
+	}
+	conn->follow.savepoints = savepoints;
 }
 
 /*
@@ -677,46 +687,74 @@ dbl_follow_commit(void)
 }
 
 /*
+ * Check whether a subtransaction of this nesting level has a savepoint to be released.  Where
+ * an asynchronous query is in progress, nothing can be sent.  The savepoint stays then, and
+ * does no harm: what it could undo is the outer level's, and no one uses its name.
+ */
+static bool
+has_savepoint(DblinkConn *conn, int level)
+{
+	if (conn->follow.state != DBLINK_FOLLOW_ACTIVE || savepoint_level(conn) < level)
+		return false;
+	Assert(savepoint_level(conn) == level);
+	if (conn->exchange.phase == DBLINK_IDLE &&
+		PQtransactionStatus(conn->pgconn) == PQTRANS_ACTIVE)
+	{
+		forget_savepoints(conn, level);
+		return false;
+	}
+	return true;
+}
+
+/*
+ * Send the release of the savepoint for a nesting level.
+ */
+static void
+send_release(DblinkConn *conn, int level)
+{
+	char		sql[NAMEDATALEN];
+
+	snprintf(sql, sizeof(sql), "RELEASE SAVEPOINT " SAVEPOINT_NAME,
+			 savepoint_number(conn, level));
+	dbl_ex_send_control(conn, sql);
+}
+
+/*
  * A subtransaction of this nesting level is about to commit: release its savepoints.
  * Throws as state_check() does.
  *
- * Where an asynchronous query is in progress, nothing can be sent.  The savepoint stays
- * then, and does no harm: what it could undo is the outer level's, and no one knows its
- * name.
+ * Nothing is palloc'd here, because the current memory context is the subtransaction's,
+ * which then would stay until our transaction is over: much for a loop.
  */
 void
 dbl_follow_release(int level)
 {
-	List	   *conns = NIL;
 	dlist_iter	iter;
-	ListCell   *cell;
 
+	dlist_foreach(iter, dbl_reg_list())
+	{
+		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
+
+		if (has_savepoint(conn, level))
+			state_check(conn);
+	}
+	dlist_foreach(iter, dbl_reg_list())
+	{
+		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
+
+		if (has_savepoint(conn, level))
+			send_release(conn, level);
+	}
 	dlist_foreach(iter, dbl_reg_list())
 	{
 		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
 
 		if (conn->follow.state != DBLINK_FOLLOW_ACTIVE || savepoint_level(conn) < level)
 			continue;
-		Assert(savepoint_level(conn) == level);
-		if (conn->exchange.phase == DBLINK_IDLE &&
-			PQtransactionStatus(conn->pgconn) == PQTRANS_ACTIVE)
-			forget_savepoints(conn, level);
-		else
-			conns = lappend(conns, conn);
+		if (PQresultStatus(dbl_ex_answer(conn)) != PGRES_COMMAND_OK)
+			dbl_err_report_now(conn, true, "while releasing a savepoint");
+		forget_savepoints(conn, level);
 	}
-	foreach(cell, conns)
-		state_check(lfirst(cell));
-	foreach(cell, conns)
-		dbl_ex_send_control(lfirst(cell),
-							psprintf("RELEASE SAVEPOINT " SAVEPOINT_NAME,
-									 savepoint_number(lfirst(cell), level)));
-	foreach(cell, conns)
-	{
-		if (PQresultStatus(dbl_ex_answer(lfirst(cell))) != PGRES_COMMAND_OK)
-			dbl_err_report_now(lfirst(cell), true, "while releasing a savepoint");
-		forget_savepoints(lfirst(cell), level);
-	}
-	list_free(conns);
 }
 
 /*

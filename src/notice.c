@@ -57,8 +57,8 @@ typedef struct DblinkNotice
 	struct DblinkNotice *last;	/* valid in the first of the list only */
 	Size		pending;		/* bytes in the list; likewise */
 	int			dropped;		/* how many found no room; likewise */
-	bool		is_forwarded;	/* the data are fields, of which a missing one is
-								 * empty; else one text for the log */
+	bool		is_forwarded;	/* the data are fields, of which a missing one
+								 * is empty; else one text for the log */
 	Size		size;			/* of the data */
 	char		data[FLEXIBLE_ARRAY_MEMBER];	/* raw, as the remote sent it */
 } DblinkNotice;
@@ -223,7 +223,7 @@ forward(const char *data, const char *where)
 	ereport(level,
 			(errcode(dbl_err_sqlstate(fields[SQLSTATE], level == WARNING ?
 									  ERRCODE_WARNING : ERRCODE_SUCCESSFUL_COMPLETION)),
-			 errmsg_internal("%s", fields[PRIMARY]),
+			 errmsg_internal("%s", pchomp(fields[PRIMARY])),
 			 fields[DETAIL][0] != '\0' ? errdetail_internal("%s", fields[DETAIL]) : 0,
 			 fields[HINT][0] != '\0' ? errhint("%s", fields[HINT]) : 0,
 			 errcontext("%s%sreceived on %s", fields[REMOTE_CONTEXT],

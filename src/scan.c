@@ -725,21 +725,21 @@ static void
 explain_connections(DblinkScanState *state, ExplainState *es)
 {
 	Const	   *arg = (Const *) linitial(state->call->args);
-	NullableDatum array = {.isnull = false};
 	List	   *shown = NIL;
 	Datum	   *names;
+	bool	   *nulls;
 	int			n;
 	int			i;
 
-	if (!IsA(arg, Const) || arg->constisnull)
+	if (!IsA(arg, Const) || arg->constisnull || arg->consttype != TEXTARRAYOID)
 		return;
-	array.value = arg->constvalue;
-	names = dbl_params_names(array, arg->consttype, &n);
+	deconstruct_array(DatumGetArrayTypeP(arg->constvalue), TEXTOID, -1, false, TYPALIGN_INT,
+					  &names, &nulls, &n);
 	for (i = 0; i < n; i++)
 	{
-		char	   *name = TextDatumGetCString(names[i]);
+		char	   *name = nulls[i] ? NULL : TextDatumGetCString(names[i]);
 
-		if (!is_shown(name))
+		if (name == NULL || !is_shown(name))
 			return;
 		shown = lappend(shown, name);
 	}

@@ -455,7 +455,8 @@ dbl_session_try_open(const char *name_or_source, const char *action, DblinkConn 
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (error->sqlerrcode != ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION)
+		if (error->sqlerrcode != ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION ||
+			dbl_err_is_remote(error))
 			PG_RE_THROW();
 		FlushErrorState();
 		close_unopened();

@@ -80,13 +80,59 @@ is_quick(Plan *plan)
 }
 
 /*
+ * Look for "target" below a node, in both of its inputs.
+ */
+static bool
+find_below(Plan *plan, Plan *target, Place place, Place *found)
+{
+	return find(outerPlan(plan), target, place, found) ||
+		find(innerPlan(plan), target, place, found);
+}
+
+/*
+ * The same below a recursive union: what it repeats is read again.
+ */
+static bool
+find_in_recursion(Plan *plan, Plan *target, Place place, Place *found)
+{
+	if (find(outerPlan(plan), target, place, found))
+		return true;
+	place.once = false;
+	return find(innerPlan(plan), target, place, found);
+}
+
+/*
+ * The same below a node that reads one input, and then perhaps another.
+ */
+static bool
+find_in_sequence(Plan *plan, Plan *target, Place place, Place *found)
+{
+	if (IsA(plan, SubqueryScan))
+		return find(((SubqueryScan *) plan)->subplan, target, place, found);
+	if (IsA(plan, Append))
+		return find_in_list(((Append *) plan)->appendplans, target, place, found);
+	if (IsA(plan, MergeAppend))
+		return find_in_list(((MergeAppend *) plan)->mergeplans, target, place, found);
+	return find_below(plan, target, place, found);
+}
+
+/*
+ * Check whether an aggregation reads all of its input before it returns a row.
+ */
+static bool
+reads_all_first(Agg * agg)
+{
+	return agg->aggstrategy == AGG_PLAIN || agg->aggstrategy == AGG_HASHED;
+}
+
+/*
  * Look for "target" in this part of a plan.  Returns whether it is there, and in
  * *found what holds for it.  Subqueries in expressions are not followed from here.
  */
 static bool
 find(Plan *plan, Plan *target, Place place, Place *found)
 {
-	Place		part = {.once = place.once, .last = place.last};
+	Place		part = {.once = place.once};
 
 	if (plan == NULL)
 		return false;
@@ -105,18 +151,17 @@ find(Plan *plan, Plan *target, Place place, Place *found)
 		case T_SubqueryScan:
 			part.whole = place.whole;
 			part.last = place.last && is_quick(plan);
-			if (IsA(plan, SubqueryScan))
-				return find(((SubqueryScan *) plan)->subplan, target, part, found);
-			return find(outerPlan(plan), target, part, found);
+			return find_in_sequence(plan, target, part, found);
 
 			/* These may end before their inputs do. */
 		case T_Limit:
 		case T_MergeJoin:
-			return find(outerPlan(plan), target, part, found) ||
-				find(innerPlan(plan), target, part, found);
+			part.last = place.last;
+			return find_below(plan, target, part, found);
 
 			/* This does only if the inner input is empty: we take that risk. */
 		case T_HashJoin:
+			part.last = place.last;
 			return find(outerPlan(plan), target, place, found) ||
 				find(innerPlan(plan), target, part, found);
 		case T_NestLoop:
@@ -124,46 +169,25 @@ find(Plan *plan, Plan *target, Place place, Place *found)
 
 			/* These read all of their input first, and then go on. */
 		case T_Agg:
-			part.whole = ((Agg *) plan)->aggstrategy == AGG_PLAIN ||
-				((Agg *) plan)->aggstrategy == AGG_HASHED ||
-				place.whole;
-			part.last = false;
-			return find(outerPlan(plan), target, part, found);
+			part.whole = reads_all_first((Agg *) plan) || place.whole;
+			return find_below(plan, target, part, found);
 		case T_Hash:
 		case T_Sort:
 			part.whole = true;
-			part.last = false;
-			return find(outerPlan(plan), target, part, found);
+			return find_below(plan, target, part, found);
 
 			/* This may end before its input does if it has a run condition. */
 		case T_WindowAgg:
 			if (((WindowAgg *) plan)->runCondition == NIL)
-			{
 				part.whole = place.whole;
-				part.last = false;
-			}
 			else
 				part.last = place.last && is_quick(plan);
-			return find(outerPlan(plan), target, part, found);
-
-			/* What a recursive union repeats is read again. */
+			return find_below(plan, target, part, found);
 		case T_RecursiveUnion:
-			part.last = false;
-			if (find(outerPlan(plan), target, part, found))
-				return true;
-			part.once = false;
-			return find(innerPlan(plan), target, part, found);
-
-			/* After one input, another may follow. */
+			return find_in_recursion(plan, target, part, found);
 		default:
 			part.whole = place.whole;
-			part.last = false;
-			if (IsA(plan, Append))
-				return find_in_list(((Append *) plan)->appendplans, target, part, found);
-			if (IsA(plan, MergeAppend))
-				return find_in_list(((MergeAppend *) plan)->mergeplans, target, part, found);
-			return find(outerPlan(plan), target, part, found) ||
-				find(innerPlan(plan), target, part, found);
+			return find_in_sequence(plan, target, part, found);
 	}
 }
 

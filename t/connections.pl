@@ -40,12 +40,12 @@ sub column
 	return ($session || $s)->run("SELECT $column FROM dblink_connections() WHERE connname = '$name'")->{out};
 }
 
-# The remote ends a session; this waits until that is so.
+# The remote ends the session of a connection; this waits until that shows here.
 sub end_remote
 {
-	my $pid = shift;
-	query_value($remote, "SELECT pg_terminate_backend($pid)");
-	return poll_value($remote, "SELECT count(*) FROM pg_stat_activity WHERE pid = $pid", '0');
+	my $name = shift;
+	query_value($remote, 'SELECT pg_terminate_backend(' . column('remote_backend_pid', $name) . ')');
+	return poll_until(sub { column('closed', $name) eq 't' }, SLOW);
 }
 
 # ---- what is shown ------------------------------------------------------------------
@@ -66,9 +66,8 @@ foreach my $name (qw(c t))
 	kill 'CONT', $pid;
 
 	# should be t: although what it has said before is not read
-	end_remote($pid);
-	poll_until(sub { column('closed', $name) eq 't' }, SLOW);
-	is(column("closed || ' ' || state", $name), 't idle', "$name: closed by the remote, which nothing here has noticed");
+	end_remote($name);
+	is(column('closed, state', $name), 't|idle', "$name: closed by the remote, which nothing here has noticed");
 	rows_are($s, "SELECT dblink_disconnect('$name')", 'OK', '... and closed here');
 }
 
@@ -139,17 +138,17 @@ $s->run("SELECT dblink_exec('c', 'BEGIN')");
 is_reused(1, 'in a transaction');
 $s->run("SELECT dblink_exec('c', 'nonsense')");
 is_reused(0, 'in a transaction that has failed');
-end_remote(column('remote_backend_pid', 'c'));
+end_remote('c');
 is_reused(0, 'ended by the remote');
 $s->run("SELECT dblink_exec('c', 'SET idle_session_timeout = 50')");
 poll_until(sub { column('closed', 'c') eq 't' }, SLOW);
 is_reused(0, 'timed out there');
 $s->run("SELECT dblink_send_query('c', 'SELECT pg_sleep(600)')");
 fails_with($s, $reuse, { state => '55006', within => SLOW }, 'busy');
-end_remote(column('remote_backend_pid', 'c'));
+end_remote('c');
 my $r = is_reused(0, 'ended in a query');
 $s->run("SELECT dblink_send_query('c', 'SELECT pg_sleep(600)')");
-end_remote(column('remote_backend_pid', 'c'));
+end_remote('c');
 like($s->run($reuse)->{err}, qr/WARNING:  08006: dblink connection "c" was lost/, '... which is told');
 unwatch($remote);
 $remote->restart('immediate');
@@ -195,9 +194,9 @@ my $loop = "DO \$\$BEGIN FOR i IN 1 .. TIMES LOOP"
   . " PERFORM dblink_connect('c', $to_remote, true); PERFORM dblink_disconnect('none', true);"
   . " PERFORM count(*) FROM dblink_connections(); PERFORM * FROM dblink_get_notify('c', '0'); END LOOP; END\$\$";
 no_error($s, $loop =~ s/TIMES/100/r, 'a hundred times');
-my ($fds, $memory) = (fd_count($s->pid), lasting_memory());
+my ($sockets, $memory) = (local_fds($s), lasting_memory());
 no_error($s, $loop =~ s/TIMES/3000/r, 'three thousand times');
-is(fd_count($s->pid), $fds, 'no descriptor more');
+is(local_fds($s), $sockets, 'no socket more');
 cmp_ok(lasting_memory(), '<=', $memory + 16384, 'and no memory');
 
 # ---- a wait for a notification ------------------------------------------------------------
@@ -284,9 +283,10 @@ SQL
 	rows_are($s, "SELECT x FROM dblink('$name', 'SELECT 1') AS t(x int)", '1', "$how: the connection is usable");
 
 	# should end: the remote ends
+	my $there = column('remote_backend_pid', $name);
 	$s->send("SELECT * FROM dblink_get_notify('$name', NULL)");
 	until_asleep();
-	end_remote(query_value($remote, "SELECT pid FROM pg_stat_activity WHERE application_name = 'connections' AND query = 'SELECT 1' ORDER BY query_start DESC LIMIT 1"));
+	query_value($remote, "SELECT pg_terminate_backend($there)");
 	fails_with($s, $s->collect, { state => '08006', context => qr/while waiting for a notification on dblink connection named "$name"/, within => SLOW }, "$how: lost");
 	fails_with($s, "SELECT * FROM dblink_get_notify('$name', '0')", { state => '08006', within => SLOW }, '... which a look says, too');
 	no_error($s, "SELECT dblink_disconnect('$name')", '... and closed');
@@ -294,7 +294,7 @@ SQL
 
 # Cancelled waits leave no descriptor.
 no_error($s, $reuse, 'connected again');
-$fds = fd_count($s->pid);
+my $fds = fd_count($s->pid);
 $s->run("SET statement_timeout = '10ms'; SELECT * FROM dblink_get_notify('c', NULL)") foreach 1 .. 30;
 no_error($s, 'RESET statement_timeout', 'thirty were cancelled');
 is(fd_count($s->pid), $fds, 'no descriptor more');
@@ -318,8 +318,8 @@ SELECT dblink_connect('n', $self), dblink_connect('l', $self);
 SELECT dblink_exec('n', 'LISTEN alarm');
 BEGIN;
 LOCK locked;
-SELECT dblink_send_query('l', 'LOCK locked');
-SELECT count(*) FROM dblink_get_notify('n', '1 s');
+SELECT dblink_send_query('l', 'TABLE locked');
+SELECT count(*) FROM dblink_get_notify('n', '2 s');
 SELECT pg_blocking_pids(remote_backend_pid) = ARRAY[pg_backend_pid()] FROM dblink_connections() WHERE connname = 'l';
 COMMIT;
 RESET dblink.deadlock_patience;
@@ -473,8 +473,7 @@ $s->run("SELECT dblink_disconnect('h', true)");
 
 # should be a WARNING: a FATAL that no statement waits for; then the loss is an error
 $fake->next_scene($#scenes);
-$s->run("SELECT dblink_connect('h', $hostile); SELECT dblink_exec('h', 'SET x')");
-$r = $s->run("SELECT * FROM dblink_get_notify('h', '10 s')", SLOW);
+$r = $s->run("SELECT dblink_connect('h', $hostile); SELECT dblink_exec('h', 'SET x'); SELECT * FROM dblink_get_notify('h', '10 s')", SLOW);
 like($r->{err}, qr/^WARNING:  57P01: going down$/m, 'a FATAL while nothing runs is a warning');
 fails_with($s, $r, { state => '08006' }, '... and the connection is lost');
 $s->run("SELECT dblink_disconnect('h')");

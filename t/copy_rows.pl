@@ -51,11 +51,13 @@ sub connected
 	return;
 }
 
-# The connection is usable, and the table has so many rows.
+# The connection is usable, and the table has so many rows.  On a busy machine a cancel
+# may take too long: then a WARNING has said that the connection was closed.
 sub still
 {
-	my ($table, $count, $name) = @_;
+	my ($table, $count, $name, $r) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	connected('c') if $r && $r->{err} =~ /^WARNING:  08006: dblink connection "c" was closed/m;
 	rows_are($s, "SELECT n FROM dblink('c', 'SELECT count(*) FROM $table') AS t(n bigint)", $count, "$name: the connection is usable, $count rows are there");
 	return;
 }
@@ -212,26 +214,26 @@ foreach my $in_xact (0, 1)
 	my $where = $in_xact ? ', in a transaction' : '';
 	# should be interrupted, while it is full
 	$s->run("SELECT dblink_exec('c', 'BEGIN')") if $in_xact;
-	fails_with($s, "SET statement_timeout = '500ms'; SELECT dblink_copy('c', 'waiting', " . lit(endless("i AS a, repeat('x', 100) AS note")) . ')',
+	my $r = fails_with($s, "SET statement_timeout = '500ms'; SELECT dblink_copy('c', 'waiting', " . lit(endless("i AS a, repeat('x', 100) AS note")) . ')',
 		{ state => '57014', message => 'canceling statement due to statement timeout', within => SLOW }, "interrupted while the remote takes nothing$where");
 	$s->run("RESET statement_timeout");
 	$s->run("SELECT dblink_exec('c', 'ROLLBACK')") if $in_xact;
-	still('waiting', 0, "interrupted$where");
+	still('waiting', 0, "interrupted$where", $r);
 	# should be interrupted at its end, too
 	$s->run("SELECT dblink_exec('c', 'BEGIN')") if $in_xact;
-	fails_with($s, "SET statement_timeout = '500ms'; SELECT dblink_copy('c', 'waiting', 'SELECT 1 AS a')",
+	$r = fails_with($s, "SET statement_timeout = '500ms'; SELECT dblink_copy('c', 'waiting', 'SELECT 1 AS a')",
 		{ state => '57014', within => SLOW }, "interrupted while the remote completes$where");
 	$s->run("RESET statement_timeout");
 	$s->run("SELECT dblink_exec('c', 'ROLLBACK')") if $in_xact;
-	still('waiting', 0, "interrupted at the end$where");
+	still('waiting', 0, "interrupted at the end$where", $r);
 	# should not wait for the remote: an error here after a few rows that it has not read
 	$s->run("SELECT dblink_exec('c', 'BEGIN')") if $in_xact;
-	my $r = fails_with($s, "SELECT dblink_copy('c', 'waiting', 'SELECT 100 / (3000 - i) AS a, repeat(''x'', 100) AS note FROM generate_series(1, 4000) i')",
+	$r = fails_with($s, "SELECT dblink_copy('c', 'waiting', 'SELECT 100 / (3000 - i) AS a, repeat(''x'', 100) AS note FROM generate_series(1, 4000) i')",
 		{ state => '22012', within => SLOW }, "an error here while the remote takes nothing$where");
-	is(scalar(grep { $_->{severity} eq 'WARNING' && $_->{message} eq 'remote transaction on dblink connection "c" was aborted' } @{ $r->{messages} }),
+	is(scalar(grep { $_->{severity} eq 'WARNING' && $_->{message} =~ /^(?:remote transaction on )?dblink connection "c" was (?:aborted|closed)/ } @{ $r->{messages} }),
 		$in_xact, "a warning about the transaction$where: $in_xact");
 	$s->run("SELECT dblink_exec('c', 'ROLLBACK')") if $in_xact;
-	still('waiting', 0, "an error here$where");
+	still('waiting', 0, "an error here$where", $r);
 }
 # should be interrupted, and the connection closed: the remote does not react at all
 ($pid) = $s->run("SELECT pid FROM dblink('c', 'SELECT pg_backend_pid()') AS t(pid int)")->{out};
@@ -286,7 +288,7 @@ my @battery = (
 	[ 'half of a notice, then nothing', [ noted($copy_in . $half), noted(error_message({ S => 'ERROR', C => '57014', M => 'failed' }) . ready()) ], $many, qr/ERROR:  08/, 'Qf' ],
 	[ 'an error in the middle, and COPY succeeds all the same', [ noted($copy_in . error_message({ S => 'ERROR', C => '22012', M => 'no' })), noted($done) ], $many, qr/ERROR:  22012: no/, 'Qf' ],
 );
-my @scenes = map { { start => auth_ok(server_version => '15.0'), answers => $_->[1], end => $_->[0] eq 'closed at its end' ? 'close' : 'wait' } } @battery;
+my @scenes = map { { start => auth_ok(server_version => '15.0'), answers => $_->[1], end => $_->[0] =~ /closed|65535/ ? 'close' : 'wait' } } @battery;
 my $fake = fake_server(sub { return $scenes[ $_[0] ] });
 foreach my $i (0 .. $#battery)
 {

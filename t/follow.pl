@@ -127,7 +127,7 @@ my @odd = (
 	[ 'the end of the transaction', [ $begun, command_complete('SAVEPOINT') . ready('T'), $tx . ready('I') ],
 		"SAVEPOINT one; SELECT dblink_exec('f', 'x'); ROLLBACK TO one", qr/ERROR:  25000: .*\n.*ERROR:  25000: /s ],
 	[ 'that a savepoint does not exist', [ $begun, command_complete('SAVEPOINT') . ready('T'), $tx . ready('T'), $failed . ready('E') ],
-		"SAVEPOINT one; SELECT dblink_execute('f', 'x'); ROLLBACK TO one", qr/\A.*ERROR:  25000: [^\n]*\n[^\n]*\z/s ]);
+		"SAVEPOINT one; SELECT dblink_execute('f', 'x'); ROLLBACK TO one", qr/\AERROR:  25000: /s ]);
 my $odd = fake_server(sub { return { start => auth_ok(), answers => $odd[ $_[0] ][1], end => 'wait' } });
 $faked = lit('host=127.0.0.1 dbname=x user=x password=x sslmode=disable gssencmode=disable connect_timeout=3 port=' . $odd->port);
 foreach my $i (0 .. $#odd)
@@ -233,8 +233,8 @@ is(poll_value($remote, "SELECT count(*) FROM pg_stat_activity WHERE application_
 
 # Before the end:
 $s->run('BEGIN;' . begin_on('lost', 'c'));
-query_value($remote, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'followed' AND state LIKE 'idle in%'");
-is(poll_value($remote, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'followed' AND state LIKE 'idle in%'", '0'), '0', 'a session there is ended');
+my $pid = query_value($remote, "SELECT pid FROM pg_stat_activity WHERE application_name = 'followed' AND state LIKE 'idle in%' AND pg_terminate_backend(pid)");
+ok(poll_until(sub { !-d "/proc/$pid" }), 'a session there is ended');
 fails_with($s, 'COMMIT', { state => '08006', detail => qr/terminating connection/ }, '... and COMMIT fails');
 is((committed('lost'))[1], 0, '... and nothing is committed here');
 $s->run("SELECT dblink_disconnect('c'), dblink_disconnect('d')");
@@ -247,7 +247,7 @@ $r = $s->run('SELECT 1/0; ROLLBACK TO one');
 ok($r->{secs} < SLOW && $r->{err} =~ /WARNING:  08006: dblink connection "c" was closed/, 'a savepoint that is not rolled back in time')
   or diag($r->{err});
 rows_are($s, 'SELECT dblink_get_connections() IS NULL', 't', '... closes the connection');
-fails_with($s, "SELECT dblink_connect('c', $direct); COMMIT", { state => '25000', message => qr/"c" has ended too early/ },
+fails_with($s, "SELECT dblink_connect('c', $direct); COMMIT", { state => '25000', message => qr/"c" has not followed/ },
 	'... and there is no commit, even if another has the name');
 is(join(' ', (committed('stalled c'))[0], (committed('stalled'))[1]), '0 0', '... of anything');
 $proxy->arm('s', -1, 'none');

@@ -187,7 +187,7 @@ foreach my $streaming ('on', 'off')
 		all_usable('... and all are usable');
 	}
 	$s->run("SELECT dblink_execute('c', 'SET gathered.fails = 1')");
-	fails_with($s, "SELECT count(*) FROM dblink_gather($four || ${to_remote}::text, \$\$SELECT CASE current_setting('gathered.fails', true) WHEN '1' THEN 1/0 ELSE length(pg_sleep(60)::text) END\$\$) AS t(conn text, g int)",
+	fails_with($s, "SELECT count(*) FROM dblink_gather($four || ${to_remote}::text, \$\$SELECT 1 / (current_setting('gathered.fails', true) IS DISTINCT FROM '1')::int + length(pg_sleep(60)::text)\$\$) AS t(conn text, g int)",
 		{ state => '22012', context => qr/on dblink connection named "c"$/, within => SLOW }, "streaming $streaming: the error of one ends all");
 	remote_idle('... on all servers');
 	$s->run("SELECT dblink_execute('c', 'RESET gathered.fails')");
@@ -196,6 +196,47 @@ foreach my $streaming ('on', 'off')
 	fails_with($s, "SELECT 1 / (g - 5000) FROM $big", { state => '22012', within => SLOW }, "streaming $streaming: a local error");
 	remote_idle('... ends all');
 	all_usable('... and all are usable');
+}
+$s->run('RESET ALL');
+
+# A row now and then from one does not hold up the others, nor they it.
+foreach my $streaming ('on', 'off')
+{
+	$s->run("SET dblink.streaming = $streaming; SELECT dblink_send_query('a', \$\$SELECT g, repeat('x', 9000) || pg_sleep(0.2)::text FROM generate_series(1, 5) g\$\$),"
+		  . " dblink_send_query('b', 'SELECT g, filler FROM big')");
+	my $r = $s->run("SELECT conn, count(*), sum(g) FROM dblink_gather('{a,b}') AS t(conn text, g int, f text) GROUP BY 1 ORDER BY 1");
+	is($r->{out}, "a|5|15\nb|20000|200010000", "streaming $streaming: a trickle") or diag $r->{err};
+	cmp_ok($r->{secs}, '>', 0.9, '... takes its time');
+}
+
+# ---- TLS -------------------------------------------------------------------------------
+
+# What libpq has decrypted does not show at a socket.
+{
+	my $tls = make_server('tls', tree => stock_prefix(), start => 0);
+	my $dir = $tls->data_dir;
+	is(system("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
+		  . " -keyout '$dir/server.key' -out '$dir/server.crt' >'$dir/openssl.out' 2>&1"), 0, 'a certificate');
+	chmod 0600, "$dir/server.key";
+	$tls->append_conf('postgresql.conf', "ssl = on\n");
+	$tls->start;
+	my $to_tls = lit(conninfo($tls, sslmode => 'require'));
+	no_error($s, "SELECT dblink_connect(c, $to_tls) FROM unnest('{t1,t2}'::text[]) c", 'TLS: connected');
+	foreach my $streaming ('on', 'off')
+	{
+		$s->run("SET dblink.streaming = $streaming");
+		rows_are($s, "SELECT count(*), sum(g) FROM dblink_gather('{a,t1,t2}', \$\$SELECT g, repeat('x', 100 + g % 20000) FROM generate_series(1, 3000) g\$\$) AS t(conn text, g int, f text)",
+			'9000|13504500', "TLS, streaming $streaming: all rows");
+	}
+	rows_are($s, "SELECT dblink_send_query('t1', 'SELECT pg_sleep(60)'), dblink_send_query('t2', 'SELECT pg_sleep(0.2)')", '1|1', 'TLS: sent');
+	my $waited = $s->run("SELECT dblink_wait('{t1,t2}')");
+	is($waited->{out}, 't2', 'TLS: one is ready');
+	cmp_ok($waited->{secs}, '<', SLOW, '... soon');
+	fails_with($s, "SET statement_timeout = '300ms'; SELECT * FROM dblink_gather('{t1,t2}') AS t(conn text, x text)", { state => '57014', within => SLOW }, 'TLS: cancelled');
+	$s->run('RESET ALL');
+	rows_are($s, "SELECT sum(x) FROM dblink_gather('{t1,t2}', 'SELECT 1') AS t(conn text, x int)", '2', '... and usable');
+	no_error($s, "SELECT dblink_disconnect(c) FROM unnest('{t1,t2}'::text[]) c", 'TLS: closed');
+	$tls->stop;
 }
 $s->run('RESET ALL');
 
