@@ -115,19 +115,15 @@ find_entry(DblinkScanned function)
 }
 
 /*
- * Where rows are read again and again, they are handed out as the tuplestore has
- * them.  The executor has prepared the scan for another kind of slot by now.
+ * Whether rows come as values of a stream, or as a tuplestore has them, is known with the
+ * first.  The executor has prepared the scan for the former only.
  */
 static void
-use_stored_slots(CustomScanState *node, EState *estate)
+use_slots_of_any_kind(ScanState *ss)
 {
-	Plan	   *plan = node->ss.ps.plan;
-
-	ExecInitScanTupleSlot(estate, &node->ss,
-						  node->ss.ss_ScanTupleSlot->tts_tupleDescriptor,
-						  &TTSOpsMinimalTuple);
-	ExecAssignScanProjectionInfoWithVarno(&node->ss, INDEX_VAR);
-	node->ss.ps.qual = ExecInitQual(plan->qual, &node->ss.ps);
+	ss->ps.scanopsfixed = false;
+	ExecAssignScanProjectionInfoWithVarno(ss, INDEX_VAR);
+	ss->ps.qual = ExecInitQual(ss->ps.plan->qual, &ss->ps);
 }
 
 /*
@@ -190,11 +186,9 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 	state->args = ExecInitExprList(call->args, &node->ss.ps);
 	collect_params((Node *) call, &state->params);
 	state->keep = dbl_shape_is_read_again(node->ss.ps.plan, estate, eflags);
-	if (state->keep)
-		use_stored_slots(node, estate);
-	else
-		state->store_slot = ExecInitExtraTupleSlot(estate, row_type(state),
-												   &TTSOpsMinimalTuple);
+	state->store_slot = ExecInitExtraTupleSlot(estate, row_type(state),
+											   &TTSOpsMinimalTuple);
+	use_slots_of_any_kind(&node->ss);
 	state->call_context = AllocSetContextCreate(estate->es_query_cxt,
 												"dblink scan",
 												ALLOCSET_SMALL_SIZES);
@@ -481,40 +475,6 @@ start_counted_scan(DblinkScanState *state)
 }
 
 /*
- * Access method of a scan whose rows may be read again: the next of them, in the
- * executor's direction.
- */
-static TupleTableSlot *
-next_kept_row(ScanState *ss)
-{
-	DblinkScanState *state = (DblinkScanState *) ss;
-
-	if (unlikely(!state->started))
-		start_counted_scan(state);
-	(void) tuplestore_gettupleslot(state->store,
-								   ScanDirectionIsForward(ss->ps.state->es_direction),
-								   false, ss->ss_ScanTupleSlot);
-	return ss->ss_ScanTupleSlot;
-}
-
-/*
- * The next of the stored rows, into an empty slot for values, if there is one.
- */
-static void
-read_store(DblinkScanState *state, TupleTableSlot *slot)
-{
-	int			natts = slot->tts_tupleDescriptor->natts;
-
-	if (!tuplestore_gettupleslot(state->store, true, false, state->store_slot))
-		return;
-
-	slot_getallattrs(state->store_slot);
-	memcpy(slot->tts_values, state->store_slot->tts_values, natts * sizeof(Datum));
-	memcpy(slot->tts_isnull, state->store_slot->tts_isnull, natts * sizeof(bool));
-	ExecStoreVirtualTuple(slot);
-}
-
-/*
  * The next row of the stream, into an empty slot for values, if there is one.
  */
 static void
@@ -539,22 +499,26 @@ read_gather(DblinkScanState *state, TupleTableSlot *slot)
 }
 
 /*
- * Access method of any other scan: the next row.
+ * The next row, in the executor's direction; an empty slot at the end.
  */
-static TupleTableSlot *
+static inline TupleTableSlot *
 next_row(ScanState *ss)
 {
 	DblinkScanState *state = (DblinkScanState *) ss;
 	TupleTableSlot *slot = ss->ss_ScanTupleSlot;
+	bool		forward = ScanDirectionIsForward(ss->ps.state->es_direction);
 
-	Assert(ScanDirectionIsForward(ss->ps.state->es_direction));
+	Assert(forward || state->keep);
 	if (unlikely(!state->started))
 		start_counted_scan(state);
+	if (state->store != NULL)
+	{
+		(void) tuplestore_gettupleslot(state->store, forward, false, state->store_slot);
+		return state->store_slot;
+	}
 
 	ExecClearTuple(slot);
-	if (state->store != NULL)
-		read_store(state, slot);
-	else if (state->stream != NULL)
+	if (state->stream != NULL)
 		read_stream(state, slot);
 	else if (state->gather != NULL)
 		read_gather(state, slot);
@@ -562,24 +526,33 @@ next_row(ScanState *ss)
 }
 
 /*
- * Access method's recheck (EvalPlanQual): the function is no table with a row to
- * be checked again.  So its rows come again, all of them.
- */
-static bool
-recheck_row(ScanState *ss, TupleTableSlot *slot)
-{
-	return !TupIsNull(next_kept_row(ss));
-}
-
-/*
  * The next row that satisfies the quals, projected.
+ *
+ * This does what ExecScan() does without its calls for each row, which show when rows
+ * are read again and again.  That function also checks rows again (EvalPlanQual), but a
+ * function is no table with a row to be checked: its rows come again, all of them.
  */
 static TupleTableSlot *
 exec_scan(CustomScanState *node)
 {
-	bool		keep = ((DblinkScanState *) node)->keep;
+	PlanState  *ps = &node->ss.ps;
+	ExprContext *econtext = ps->ps_ExprContext;
+	ProjectionInfo *projection = ps->ps_ProjInfo;
 
-	return ExecScan(&node->ss, keep ? next_kept_row : next_row, recheck_row);
+	for (;;)
+	{
+		TupleTableSlot *slot;
+
+		ResetExprContext(econtext);
+		slot = next_row(&node->ss);
+		if (TupIsNull(slot))
+			return projection ? ExecClearTuple(projection->pi_state.resultslot) : slot;
+		econtext->ecxt_scantuple = slot;
+		if (ExecQual(ps->qual, econtext))
+			return projection ? ExecProject(projection) : slot;
+		InstrCountFiltered1(ps, 1);
+		CHECK_FOR_INTERRUPTS();
+	}
 }
 
 /*
@@ -616,8 +589,7 @@ shutdown_scan(CustomScanState *node)
 static void
 reset_scan(DblinkScanState *state)
 {
-	if (state->store_slot != NULL)
-		ExecClearTuple(state->store_slot);
+	ExecClearTuple(state->store_slot);
 	if (state->store != NULL)
 		tuplestore_end(state->store);
 	state->store = NULL;

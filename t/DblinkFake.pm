@@ -55,7 +55,7 @@ sub start_fake
 sub next_scene
 {
 	my ($self, $number) = @_;
-	return $self->order($number);
+	return $self->_ask($number);
 }
 
 # ---- the process -----------------------------------------------------------

@@ -44,7 +44,7 @@ sub start
 sub port { return $_[0]->{port} }
 
 # Gives an order and returns the answer, a line.
-sub order
+sub _ask
 {
 	my ($self, $order) = @_;
 	print { $self->{control} } "$order\n";
@@ -55,10 +55,10 @@ sub order
 }
 
 # The same for an answer of the form "name=value ...": a hash.
-sub counts
+sub _order
 {
 	my ($self, $order) = @_;
-	return { $self->order($order) =~ /(\w+)=(\S+)/g };
+	return { $self->_ask($order) =~ /(\w+)=(\S+)/g };
 }
 
 # Ends it.

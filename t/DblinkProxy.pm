@@ -49,7 +49,7 @@ sub striking_proxy
 sub arm
 {
 	my ($self, $direction, $at, $what, $pid, $signal) = @_;
-	return $self->counts(join ' ', 'arm', $direction, $at, $what, $pid || 0, $signal || 'INT');
+	return $self->_order(join ' ', 'arm', $direction, $at, $what, $pid || 0, $signal || 'INT');
 }
 
 # Strikes at the next frame of the direction, without forgetting a connection.
@@ -71,12 +71,12 @@ sub arm_commit
 sub at_random
 {
 	my ($self, $n, $seed) = @_;
-	return $self->counts("random $n $seed");
+	return $self->_order("random $n $seed");
 }
 
 # Strikes no more, gives back what happened: s, c (frames counted), fired (how
 # often it struck), open (connections that are open), cancels (requests seen).
-sub report { return $_[0]->counts('report') }
+sub report { return $_[0]->_order('report') }
 
 # ---- the process --------------------------------------------------------------
 

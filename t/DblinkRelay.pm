@@ -38,13 +38,13 @@ sub start_relay
 
 # Gives back the counts: cancels (requests that came), passed (those that were passed
 # on), came (connections that came), refused, open.
-sub report { return $_[0]->counts('report') }
+sub report { return $_[0]->_order('report') }
 
 # Counts from zero, with other delays of cancel requests.
 sub delay_cancels
 {
 	my ($self, @delays) = @_;
-	return $self->counts(join ' ', 'delays', @delays);
+	return $self->_order(join ' ', 'delays', @delays);
 }
 
 # ---- the process --------------------------------------------------------------

@@ -125,6 +125,26 @@ foreach my $case ([ 'TCP', conninfo($local, options => '-c lock_timeout=1500') ]
 fails_with($s, call_after("LOCK TABLE t; SET LOCAL dblink.deadlock_patience = -1; SET LOCAL statement_timeout = '1500ms'", $tcp, 'INSERT INTO t VALUES (0, 0)'),
 	{ state => '57014', message => qr/statement timeout/ }, 'never');
 
+# ---- calls of dblink2 --------------------------------------------------------------
+
+$s->run('CREATE EXTENSION dblink2; SELECT dblink_connect(' . "'c', " . lit(conninfo($local, options => '-c lock_timeout=3000')) . ')');
+foreach my $call ([ 'dblink_execute()', "SELECT dblink_execute('c', 'INSERT INTO t VALUES (\$1, 0)', 0)" ],
+	[ 'dblink_query()', "SELECT * FROM dblink_query('c', 'SELECT \$1 FROM t', 1) AS x (n int)" ],
+	[ 'dblink_query() in a select list', "SELECT dblink_query('c', 'SELECT count(*) FROM t')" ],
+	[ 'dblink_query_as()', "SELECT * FROM dblink_query_as(NULL::t, 'c', 'TABLE t')" ],
+	[ 'dblink_describe()', "SELECT * FROM dblink_describe('c', 'TABLE t')" ])
+{
+	my ($name, $sql) = @$call;
+	my $own = "BEGIN; LOCK TABLE t; SET LOCAL dblink.deadlock_patience = '1h'";
+	# should fail: through a classic connection at once, too, before the remote's lock_timeout
+	fails_with($s, "$own; $sql", { state => '40P01', message => 'deadlock detected' }, $name);
+	$s->run('ROLLBACK');
+	# should fail: but a call of dblink that follows has that time
+	fails_with($s, "$own; SELECT dblink_exec('c', 'INSERT INTO t VALUES (0, 0)')", { state => '55P03' }, "$name: then dblink_exec()");
+	$s->run('ROLLBACK');
+}
+$s->run("SELECT dblink_disconnect('c')");
+
 # ---- two connections of one session ------------------------------------------------
 
 $s->run("SELECT dblink_connect('a', 'here'), dblink_connect('b', 'here'), dblink_exec('a', 'BEGIN; LOCK TABLE t')");
