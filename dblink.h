@@ -218,7 +218,7 @@ typedef struct DblinkReader
  * result.  Only exchange.c writes to it, except for the fields of recovery, and for
  * "copy", which is copyin.c's.
  *
- * "res" and "reader" outlive the exchange, until the next one begins.
+ * "res", "tuples" and "reader" outlive the exchange, until the next one begins.
  */
 typedef struct DblinkExchange
 {
@@ -226,6 +226,7 @@ typedef struct DblinkExchange
 	int			level;			/* transaction nesting level of the call */
 	PGresult   *res;			/* the result being looked at, or NULL */
 	PGresult   *last_res;		/* the last result, while looking for more */
+	char		tuples[64];		/* the number in its tag; empty if it has none */
 	PGnotify   *notify;			/* the notification being looked at, or NULL */
 	DblinkReader *reader;		/* the stream whose rows these are, or NULL */
 	bool		binary;			/* rows were requested in binary */

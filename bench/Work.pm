@@ -161,7 +161,13 @@ my @contestants = (
 		label => 'libpq alone, connecting each time',
 		side => 'reader',
 		reconnect => 1
-	},);
+	},
+	# What dblink2 and loopback servers have beside the classic functions.
+	{ id => 'execute', label => 'dblink_execute', side => 'ours' },
+	{ id => 'execute_two', label => 'dblink_execute, two parameters', side => 'ours' },
+	{ id => 'query_one', label => 'dblink_query, one parameter', side => 'ours' },
+	{ id => 'query_as', label => 'dblink_query_as', side => 'ours' },
+	{ id => 'loopback', label => 'dblink, loopback server', side => 'ours' },);
 our %contestant = map { $_->{id} => $_ } @contestants;
 
 my @fdw = grep { /^fdw_\d/ } map { $_->{id} } @contestants;
@@ -282,6 +288,7 @@ sub plpgsql
 # around it that are not.
 # scale: what its time is multiplied by, for one that does a part of the work.
 # expect: what the statement's answer, as psql prints it, must match.
+# told: the answer is the wall time, in seconds, as the statement has measured it.
 # reader_rows: the number of rows that reader must answer with.
 # per: the time is that of one of so many calls, and printed in microseconds.
 # tuned: the contestant with the setting that is made for this item.
@@ -296,7 +303,7 @@ sub all_items
 		count_items(), insert_items(), insert_long_item(), join_item(),
 		rescan_item(), for_loop_item(), four_item(), gather_item(), wake_item(),
 		limit1_item(), blob_item(), dates_items(), named_item(), errors_item(),
-		string_item(), copy_item(), growth_items());
+		string_item(), copy_item(), dblink2_items(), loopback_items(), growth_items());
 }
 
 # All rows are fetched and counted.
@@ -758,6 +765,164 @@ sub small_loop
 			total := total + got;
 		END LOOP;",
 		"$n * ($n + 1::bigint) / 2");
+}
+
+# The functions of dblink2, against the classic way of doing the same.
+sub dblink2_items
+{
+	my $n = $size{small};
+	my %command = (
+		execute => "dblink_execute('c', 'DELETE FROM scratch WHERE id = 7 AND v = 8')",
+		execute_two => "dblink_execute('c', 'DELETE FROM scratch WHERE id = \$1 AND v = \$2', i, 8)");
+	my $exec = "dblink_exec('c', 'DELETE FROM scratch WHERE id = 7 AND v = 8')";
+	my $format = "dblink('c', format('SELECT v FROM small WHERE id = %L', i))";
+	my $query = "dblink_query('c', 'SELECT v FROM small WHERE id = \$1', i)";
+	my $all = remote_query('growth', " LIMIT $size{loop}");
+
+	return (
+		{
+			id => 'execute',
+			title => 'Command on a named connection: dblink_exec and dblink_execute',
+			short => 'execute',
+			who => [qw(stock ours execute execute_two)],
+			expect => 'DO',
+			per => $n,
+			work => dblink2_work(
+				sub { plpgsql('', "FOR i IN 1..$n LOOP PERFORM " . ($command{ $_[0]{id} } // $exec) . '; END LOOP;', 0) },
+				"SELECT dblink_exec('c', 'CREATE TEMP TABLE scratch (id int, v int)')"),
+		},
+		{
+			id => 'parameter',
+			title => 'Small query with a value: dblink() with format(), and dblink_query',
+			short => 'parameter',
+			who => [qw(stock ours query_one)],
+			expect => 'DO',
+			per => $n,
+			work => dblink2_work(sub { loop_over($_[0]{id} eq 'query_one' ? $query : $format, $n) }),
+		},
+		{
+			id => 'query-as',
+			title => 'count(*), ' . group($size{loop}) . ' rows of 2 int: a column list, and a row type',
+			short => 'row type',
+			who => [qw(stock ours query_as)],
+			expect => $size{loop},
+			work => dblink2_work(
+				sub {
+					'SELECT count(*) FROM '
+					  . ( $_[0]{id} eq 'query_as'
+						? "dblink_query_as(NULL::into_narrow, 'c', " . literal($all) . ')'
+						: rows_from($_[0], 'growth', " LIMIT $size{loop}"));
+				}),
+		});
+}
+
+# The work of one of them; @setup is more for its session to begin with.
+sub dblink2_work
+{
+	my ($statement, @setup) = @_;
+
+	return sub {
+		my ($c) = @_;
+		my @extension = $c->{side} eq 'ours' ? ('CREATE EXTENSION IF NOT EXISTS dblink2') : ();
+
+		return { setup => [ @extension, prelude($c, '', 'c'), @setup ], statement => $statement->($c) };
+	};
+}
+
+# Calls to the server that the session is on: by connection string, by an open
+# connection, and by a loopback server.
+sub loopback_items
+{
+	my ($n, $calls, $apart) = @size{qw(small calls errors)};
+	my $named = sub { "'own'" };
+
+	return (
+		{
+			id => 'loopback-string',
+			title => 'Small query to the own server, by connection string and by loopback',
+			short => 'loopback',
+			who => [qw(stock ours ours_keep loopback)],
+			expect => 'DO',
+			per => $calls,
+			work => loopback_work(
+				sub { literal($local{ $_[0]{side} }) },
+				sub { loop_over("dblink($_[0], 'SELECT ' || i)", $calls) }),
+		},
+		{
+			id => 'loopback-named',
+			title => 'Small query to the own server, by a named connection and by loopback',
+			short => 'loopback named',
+			who => [qw(stock ours loopback)],
+			expect => 'DO',
+			per => $n,
+			work => loopback_work($named, sub { loop_over("dblink($_[0], 'SELECT ' || i)", $n) }),
+		},
+		{
+			id => 'loopback-apart',
+			title => 'The same, calls a millisecond apart',
+			short => 'loopback apart',
+			who => [qw(stock ours loopback)],
+			expect => qr/^\d+\.\d+$/,
+			told => 1,
+			per => $apart,
+			work => loopback_work($named, sub { loop_apart("dblink($_[0], 'SELECT ' || i)", $apart) }),
+		});
+}
+
+# The work of one of them. $connection makes what stands for a connection from a
+# contestant, and $statement makes the statement from that.
+sub loopback_work
+{
+	my ($connection, $statement) = @_;
+
+	return sub {
+		my ($c) = @_;
+		my $own = $local{ $c->{side} };
+		my @setup = (prelude($c, ''), "SELECT dblink_connect('own', " . literal($own) . ')');
+
+		return { setup => \@setup, statement => $statement->($connection->($c)) }
+		  if $c->{id} ne 'loopback';
+		return {
+			setup => [
+				@setup,
+				"CREATE SERVER IF NOT EXISTS here FOREIGN DATA WRAPPER dblink_fdw OPTIONS (loopback 'on')"
+			],
+			statement => $statement->("'here'")
+		};
+	};
+}
+
+# A loop in PL/pgSQL over a function that returns one row, of one int: i.
+sub loop_over
+{
+	my ($function, $n) = @_;
+
+	return plpgsql(
+		'got int;',
+		"FOR i IN 1..$n LOOP
+			SELECT t.v INTO got FROM $function AS t(v int);
+			total := total + got;
+		END LOOP;",
+		"$n * ($n + 1::bigint) / 2");
+}
+
+# The same with a pause of a millisecond before each call. The time of the calls
+# alone is the answer.
+sub loop_apart
+{
+	my ($function, $n) = @_;
+
+	return plpgsql(
+		"got int; start timestamptz; spent interval := '0';",
+		"FOR i IN 1..$n LOOP
+			PERFORM pg_sleep(0.001);
+			start := clock_timestamp();
+			SELECT t.v INTO got FROM $function AS t(v int);
+			spent := spent + (clock_timestamp() - start);
+			total := total + got;
+		END LOOP;
+		PERFORM set_config('bench.spent', extract(epoch FROM spent)::text, false);",
+		"$n * ($n + 1::bigint) / 2") . ";\nSELECT current_setting('bench.spent')";
 }
 
 # Growth: the same for ever more rows, each way of obtaining them.

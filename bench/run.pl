@@ -129,6 +129,7 @@ sub take_turn
 	$expect = qr/^\Q$expect\E$/ if !ref $expect;
 	die "run.pl: $item->{id}, $contestant{$id}{label}: wrong answer \"$got->{answer}\"\n"
 	  if $got->{answer} !~ $expect;
+	$got->{wall} = $got->{answer} if $item->{told};
 	return $got;
 }
 

@@ -223,6 +223,7 @@ missing_packages()
 	have nm || echo binutils
 	perl -MIPC::Run -e 1 2>/dev/null || echo libipc-run-perl
 	have valgrind || echo valgrind
+	[[ -e /usr/share/i18n/locales/de_DE ]] || echo locales
 }
 
 # ensure_packages [test]: install what is missing, or say what to install.

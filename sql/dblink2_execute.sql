@@ -19,6 +19,11 @@ SELECT dblink_execute('conn', 'UPDATE item SET n = n + $1 WHERE id <= $2', 10, 2
 SELECT dblink_execute('conn', 'DELETE FROM item WHERE id = $1 RETURNING *', 3);
 SELECT dblink_execute('conn', 'SELECT * FROM generate_series(1, 5)');
 SELECT dblink_execute('conn', 'SELECT WHERE false');
+-- the same number of rows each: libpq may hand them out in parts
+SELECT n, dblink_execute('conn', format('SELECT generate_series(1, %s)', n)) AS got
+FROM generate_series(7, 9) n;
+-- null: the last of several has none
+SELECT dblink_execute('conn', 'SELECT * FROM generate_series(1, 5); SHOW work_mem') IS NULL;
 -- 1: the last of several
 SELECT dblink_execute('conn', 'SELECT * FROM generate_series(1, 5); UPDATE item SET n = 0 WHERE id = 1');
 -- 1: rows whose types and number do not matter, by a connection string

@@ -140,13 +140,12 @@ dblink_query_as(PG_FUNCTION_ARGS)
 }
 
 /*
- * Return the number in a command tag; *isnull if there is none.  Throws 08P01 if it is
- * no number that a server could mean.
+ * Return the number in a command tag, of which libpq gives the text; *isnull if there
+ * is none.  Throws 08P01 if it is no number that a server could mean.
  */
 static int64
-tag_number(const PGresult *res, bool *isnull)
+tag_number(const char *number, bool *isnull)
 {
-	const char *number = PQcmdTuples(unconstify(PGresult *, res));
 	char	   *end;
 	int64		value;
 
@@ -188,7 +187,7 @@ dblink_execute(PG_FUNCTION_ARGS)
 	{
 		case PGRES_COMMAND_OK:
 		case PGRES_TUPLES_OK:
-			number = tag_number(res, &isnull);
+			number = tag_number(conn->exchange.tuples, &isnull);
 			break;
 		case PGRES_EMPTY_QUERY:
 			break;
@@ -221,7 +220,7 @@ static Datum
 end_copy(FunctionCallInfo fcinfo, DblinkConn *conn)
 {
 	bool		isnull;
-	int64		number = tag_number(conn->exchange.res, &isnull);
+	int64		number = tag_number(conn->exchange.tuples, &isnull);
 
 	dbl_kept_release(conn);
 	if (isnull)

@@ -208,6 +208,7 @@ dbl_ex_end(DblinkConn *conn)
 	ex->level = was.level;
 	ex->res = was.res;
 	ex->reader = was.reader;
+	strlcpy(ex->tuples, was.tuples, sizeof(ex->tuples));
 	note_state(conn);
 	if (unlikely(conn->follow.state == DBLINK_FOLLOW_ENDED))
 		dbl_err_follow_ended(conn);
@@ -878,6 +879,19 @@ keep_last(DblinkExchange *ex)
 }
 
 /*
+ * Note the number in the tag of the result being looked at.  Of rows in parts, libpq
+ * gives the tag to the last part, or to the end if that part is full.
+ */
+static void
+note_tuples(DblinkExchange *ex, bool in_parts)
+{
+	const char *tuples = PQcmdTuples(ex->res);
+
+	if (!in_parts || tuples[0] != '\0')
+		strlcpy(ex->tuples, tuples, sizeof(ex->tuples));
+}
+
+/*
  * The last result that was kept is the result of the exchange, which is over.
  */
 static PGresult *
@@ -895,7 +909,7 @@ end_with_last(DblinkConn *conn)
 /*
  * Read to the end of the exchange, from the result on that is being looked at, if
  * there is one.  Returns its last result, or its first error, which belongs to the
- * connection, until the next.
+ * connection, until the next.  The number in the last tag is in ex->tuples.
  *
  * Rows are thrown away as they arrive.  Throws 0A000 if the remote begins to
  * copy.
@@ -904,15 +918,22 @@ PGresult *
 dbl_ex_read_to_end(DblinkConn *conn)
 {
 	DblinkExchange *ex = &conn->exchange;
+	bool		in_parts = false;
 
-	do
+	if (ex->res == NULL)
+		receive(conn);
+	while (ex->res != NULL)
 	{
-		if (ex->res != NULL && !dbl_remote_is_partial(ex->res) &&
+		bool		partial = dbl_remote_is_partial(ex->res);
+
+		note_tuples(ex, in_parts);
+		if (!partial &&
 			(ex->last_res == NULL ||
 			 PQresultStatus(ex->last_res) != PGRES_FATAL_ERROR))
 			keep_last(ex);
+		in_parts = partial;
 		receive(conn);
-	} while (ex->res != NULL);
+	}
 	return end_with_last(conn);
 }
 

@@ -10,7 +10,11 @@ use DblinkTest;
 use DblinkWire;
 use DblinkFake;
 
-my ($local, $remote) = make_pair();
+# A locale in which money is written otherwise, made for this test.
+my $locales = PostgreSQL::Test::Utils::tempdir();
+system_or_bail('localedef', '-i', 'de_DE', '-f', 'UTF-8', "$locales/de_DE.UTF-8");
+
+my ($local, $remote) = make_pair(local => { env => { LOCPATH => $locales } });
 my $to_remote = lit(conninfo($remote, application_name => 'dblink2'));
 my $s = session($local);
 no_error($s, 'CREATE EXTENSION dblink2', 'the extension');
@@ -142,12 +146,8 @@ is(poll_value($remote, "SELECT count(*) FROM pg_stat_activity WHERE application_
 # ---- money, and the locale of another server -----------------------------------
 
 no_error($s, "SELECT dblink_connect('c', $to_remote)", 'connected again');
-my ($locale) = grep { /^de_DE\.utf-?8$/i } split /\n/, `locale -a`;
-SKIP:
-{
-	skip 'needs PostgreSQL 99: the locale de_DE is not here', 1 unless defined $locale;
-	rows_are($s, "SET lc_monetary = '$locale'; SELECT * FROM dblink_query('c', 'SELECT \$1 = ''\$1,234.56''::money', '1.234,56 €'::money) AS t(a bool)", 't', 'money');
-}
+rows_are($s, "SET lc_monetary = 'de_DE.UTF-8'; SELECT * FROM dblink_query('c', 'SELECT \$1 = ''\$1,234.56''::money', '1.234,56 €'::money) AS t(a bool)", 't', 'money');
+$s->run('RESET lc_monetary');
 
 # ---- dump, restore, drop ----------------------------------------------------------
 

@@ -41,7 +41,7 @@ my %environment = (
 	PGREQUIREAUTH => 'gss');
 
 my $local = make_server('local', start => 0, conf => ['max_connections = 450'],
-	hba => [ "local all peered peer map=here", 'local all scrammed,unmapped scram-sha-256', 'local all refused reject', 'local all all trust' ]);
+	hba => [ "local all peered peer map=here", 'local all scrammed,unmapped,keyed,keyed_boss scram-sha-256', 'local all refused reject', 'local all all trust' ]);
 append_to_file($local->data_dir . '/pg_ident.conf', "here $me peered\n");
 
 # Starts the server, as with pg_ctl, in an environment.
@@ -66,6 +66,8 @@ CREATE ROLE plain LOGIN;
 CREATE ROLE peered LOGIN;
 CREATE ROLE scrammed LOGIN PASSWORD 'secret';
 CREATE ROLE unmapped LOGIN PASSWORD 'secret';
+CREATE ROLE keyed LOGIN PASSWORD 'secret';
+CREATE ROLE keyed_boss LOGIN SUPERUSER PASSWORD 'secret';
 CREATE ROLE refused LOGIN;
 CREATE SERVER here FOREIGN DATA WRAPPER dblink_fdw OPTIONS (loopback 'on');
 GRANT USAGE ON FOREIGN SERVER here TO PUBLIC;
@@ -104,6 +106,65 @@ subtest 'each way in' => sub {
 	$s->run("ALTER USER MAPPING FOR scrammed SERVER here OPTIONS (SET password 'wrong')");
 	fails_with($s, as_role($s, 'scrammed'), { state => '08001', detail => qr/password authentication failed/ }, 'a wrong password');
 	$s->run("RESET ROLE; ALTER USER MAPPING FOR scrammed SERVER here OPTIONS (SET password 'secret')");
+};
+
+# The keys with which the session has logged in, from PostgreSQL 18 on.
+sub check_keys
+{
+	my $name = shift;
+	my $system_user = "SELECT * FROM dblink('here', 'SELECT system_user') AS t (u text)";
+	my $keyed = session($local, user => 'keyed', env => { PGPASSWORD => 'secret' });
+	# should work: for one call, kept for the next, and by name
+	my $r = as_role($keyed, 'keyed');
+	is($r->{out}, 't|keyed|keyed|postgres|t', "$name: the session's own keys") or diag $r->{err};
+	rows_are($keyed, $system_user, 'scram-sha-256:keyed', "$name: it is a login by SCRAM");
+	is(remote_count($local, "application_name = 'dblink loopback of " . $keyed->pid . "'"), 1, "$name: one connection for both calls");
+	rows_are($keyed, "SELECT dblink_connect('c', 'here'); SELECT * FROM dblink('c', 'SELECT system_user') AS t (u text); SELECT dblink_disconnect('c')",
+		"OK\nscram-sha-256:keyed\nOK", "$name: a named connection");
+	$keyed->quit;
+
+	# should fail: a session that has none, or those of another role
+	fails_with($s, as_role($s, 'keyed'), { state => '08001', detail => qr/no password supplied/ }, "$name: a session without keys");
+	$s->run('RESET ROLE');
+	my $boss = session($local, user => 'keyed_boss', env => { PGPASSWORD => 'secret' });
+	is(as_role($boss, 'keyed_boss')->{out}, 't|keyed_boss|keyed_boss|postgres|t', "$name: a superuser's own keys");
+	fails_with($boss, as_role($boss, 'keyed'), { state => '08001', detail => qr/no password supplied/ }, "$name: the keys of another role");
+	$boss->quit;
+	return;
+}
+
+subtest "the session's own SCRAM keys" => sub {
+	my $on = "OPTIONS (use_scram_passthrough 'on')";
+	if ($local->pg_version->major < 18)
+	{
+		# should fail: as any option that there is not
+		fails_with($s, "CREATE USER MAPPING FOR keyed SERVER here $on", { state => 'HV00J' }, 'not before 18');
+		return;
+	}
+	$s->run("CREATE USER MAPPING FOR keyed SERVER here $on; CREATE USER MAPPING FOR keyed_boss SERVER here $on");
+	check_keys('an ordinary environment');
+	$s->quit;
+	start_in(%environment);
+	$s = session($local);
+	check_keys('everything wrong');
+	$s->quit;
+	start_in();
+	$s = session($local);
+
+	# should fail: not switched on; a server can't do that for all roles
+	my $keyed = session($local, user => 'keyed', env => { PGPASSWORD => 'secret' });
+	$s->run("ALTER USER MAPPING FOR keyed SERVER here OPTIONS (SET use_scram_passthrough 'off')");
+	fails_with($keyed, as_role($keyed, 'keyed'), { state => '08001', detail => qr/no password supplied/ }, 'switched off');
+	$s->run('ALTER SERVER here OPTIONS (ADD use_scram_passthrough \'on\')');
+	fails_with($keyed, as_role($keyed, 'keyed'), { state => 'HV00D', message => qr/use_scram_passthrough/ }, 'not an option of the server');
+	$s->run("ALTER SERVER here OPTIONS (DROP use_scram_passthrough); ALTER USER MAPPING FOR keyed SERVER here OPTIONS (SET use_scram_passthrough 'on')");
+	is(as_role($keyed, 'keyed')->{out}, 't|keyed|keyed|postgres|t', 'switched on again');
+	# should fail: the role has another password since
+	$keyed->run("RESET ROLE; SET dblink.loopback_keep = 0");
+	$s->run("ALTER ROLE keyed PASSWORD 'another'");
+	fails_with($keyed, as_role($keyed, 'keyed'), { state => '08001', detail => qr/password authentication failed/ }, 'a password that has changed');
+	$s->run("ALTER ROLE keyed PASSWORD 'secret'");
+	$keyed->quit;
 };
 
 subtest 'environment and service file' => sub {
@@ -264,10 +325,14 @@ subtest 'a database that is a template' => sub {
 subtest 'many sessions' => sub {
 	my $many = $ENV{DBLINK_QUICK} ? 20 : 200;
 	my @sessions = map { session($local, user => 'plain') } 1 .. $many;
-	# should work: each logs once, keeps one connection, and that is gone in time
-	$_->send("SET dblink.loopback_keep = '20s'; SELECT * FROM dblink('here', 'SELECT 1') AS t (x int)") foreach @sessions;
+	my $call = "SELECT * FROM dblink('here', 'SELECT 1') AS t (x int)";
+	# should work: each logs once, and keeps one connection
+	$_->send("SET dblink.loopback_keep = '10min'; $call") foreach @sessions;
 	is(join(' ', map { $_->collect(60)->{out} } @sessions), join(' ', (1) x $many), "$many sessions");
 	is(remote_count($local, "application_name LIKE 'dblink loopback%'"), $many, 'one kept connection a session');
+	# should work: kept for a second, it is gone in time
+	$_->send("SET dblink.loopback_keep = '1s'; $call") foreach @sessions;
+	is(join(' ', map { $_->collect(60)->{out} } @sessions), join(' ', (1) x $many), 'once more');
 	remote_quiet($local, "application_name LIKE 'dblink loopback%'", 'none after that time');
 	is(remote_count($local, "application_name = 'loopback.pl' AND usename = 'plain'"), $many, 'the sessions stay');
 	$_->quit foreach @sessions;

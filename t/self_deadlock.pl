@@ -200,7 +200,9 @@ $fake->stop;
 
 # Three sessions and the caller lock tables and wait for each other, all with time
 # limits.  A call through the loopback server is a deadlock if, and only if, the caller
-# holds what the other session needs; a classic one never is, in so short a time.
+# holds what the other session needs; a classic one never is, in so short a time.  What
+# the server itself finds, among those that wait for each other, is a deadlock with
+# stock, too; it knows nothing of what waits for a remote statement.
 srand($ENV{DBLINK_SEED} || 1);
 my $rounds = $ENV{DBLINK_ROUNDS} || ($ENV{DBLINK_QUICK} ? 20 : 60);
 my @modes = ('ACCESS SHARE', 'SHARE', 'EXCLUSIVE', 'ACCESS EXCLUSIVE');
@@ -241,7 +243,8 @@ foreach my $round (1 .. $rounds)
 	my $r = $s->run("SELECT dblink_exec($target, 'BEGIN; SET LOCAL lock_timeout = 1000; LOCK TABLE $table IN $mode MODE; COMMIT')");
 	my $state = $r->{errors} ? $r->{messages}[-1]{state} : '00000';
 	my $own = exists $held{$table} && $conflicts{$mode}{ $held{$table} };
-	my $right = !$own ? $state =~ /^(00000|55P03)$/ : $name eq 'loopback' ? $state eq '40P01' : $state eq '55P03';
+	$state = "40P01 of the server" if $state eq '40P01' && $r->{messages}[-1]{detail} !~ /waits for the remote statement/;
+	my $right = $state =~ /server/ ? @waiting > 1 : !$own ? $state =~ /^(00000|55P03)$/ : $name eq 'loopback' ? $state eq '40P01' : $state eq '55P03';
 	$seen{ $name . ($own ? ', own lock: ' : ': ') . $state }++;
 	if (!$right)
 	{
