@@ -3,6 +3,9 @@
 # make, make install and make installcheck work as for every extension; PG_CONFIG
 # names the installation:  make PG_CONFIG=/path/to/pg_config install
 
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+
 MODULE_big = dblink
 OBJS = dblink.o $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
 
@@ -10,10 +13,18 @@ EXTENSION = dblink dblink2
 DATA = dblink--1.2.sql dblink--1.1--1.2.sql dblink--1.0--1.1.sql dblink2--1.0.sql
 PGFILEDESC = "dblink - run SQL in another PostgreSQL database"
 
-REGRESS = connect query exec cursor async notify server security sqlbuild \
-	datetime errors shapes types encoding copy objects streaming strings loopback \
-	dblink2_params dblink2_rowtypes dblink2_execute dblink2_copy dblink2_gather dblink2_begin \
-	dblink2_error dblink2_connections dblink2_plans dblink2_resolution
+# make installcheck runs sql/ against expected/ on the server that libpq finds, and
+# t/*.pl on servers of their own; REGRESS=NAME, PROVE_TESTS=t/NAME.pl and PROVE_FLAGS
+# choose. The second needs the Perl modules that come with PostgreSQL's headers.
+REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))
+ifneq ($(filter installcheck,$(MAKECMDGOALS)),)
+NO_TAP := $(shell perl -e 'print !-e shift() ? "no PostgreSQL::Test::Cluster" \
+	: !eval { require IPC::Run } ? "no IPC::Run" : !$$> ? "PostgreSQL does not run as root" : ""' \
+	'$(dir $(PGXS))../../src/test/perl/PostgreSQL/Test/Cluster.pm' || echo no perl)
+ifeq ($(NO_TAP),)
+TAP_TESTS = 1
+endif
+endif
 
 # Nothing but the entry points leaves the library: before PostgreSQL 16 a
 # helper's name could otherwise bind to that of another extension.
@@ -30,9 +41,14 @@ endif
 # helpers that are hidden.
 override with_llvm = no
 
-PG_CONFIG ?= pg_config
-PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
+
+# Where the tests' own modules are.
+PG_PROVE_FLAGS += -I $(srcdir)/t
+
+ifdef NO_TAP
+installcheck: no-tap
+endif
 
 # After the server's own directories: a newer libpq's headers shadow the server's.
 override CPPFLAGS += -I$(libpq_srcdir)
@@ -45,10 +61,21 @@ install: no-bitcode
 no-bitcode:
 	rm -rf '$(DESTDIR)$(pkglibdir)/bitcode/dblink.index.bc' '$(DESTDIR)$(pkglibdir)/bitcode/dblink'
 
-# For contributors: the archives of a release, the C files in PostgreSQL's
-# layout, and static analysis.
+no-tap:
+	@echo "t/*.pl is skipped: $(NO_TAP)"
+
+# For contributors: the archives of a release (PGXN takes the zip), the C files in
+# PostgreSQL's layout, and static analysis.
+RELEASE = dblink-$(shell sed -n 's/^\#define DBLINK_VERSION "\(.*\)"$$/\1/p' dblink.c)
+
 dist:
-	script/dist
+	script/lint versions
+	git diff --stat --exit-code HEAD
+	git archive --prefix=$(RELEASE)/ -o $(RELEASE).tar.gz HEAD
+	git archive --prefix=$(RELEASE)/ -o $(RELEASE).zip HEAD
+	tar -xzf $(RELEASE).tar.gz
+	$(MAKE) -s -C $(RELEASE) PG_CONFIG=$(PG_CONFIG) COPT=-Werror
+	rm -rf $(RELEASE)
 
 format:
 	script/format
@@ -56,4 +83,4 @@ format:
 lint:
 	script/lint
 
-.PHONY: no-bitcode dist format lint
+.PHONY: no-bitcode no-tap dist format lint

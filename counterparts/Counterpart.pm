@@ -16,12 +16,26 @@ use PostgreSQL::Test::Utils;
 use DblinkTest;
 
 our @EXPORT = qw(work_dir write_file run_program start_program stop_program
-  client_checks port_open others certificates);
+  client_checks port_open others certificates needs);
 
 my %programs;
 
+# Where npm has put its packages.
+$ENV{DBLINK_NPM} ||= "npm";
+
 # A directory for what a test writes.
-sub work_dir { return $ENV{DBLINK_WORK} }
+sub work_dir { return $ENV{DBLINK_WORK} ||= PostgreSQL::Test::Utils::tempdir() }
+
+# Skips the file where one of these commands, or files, is not there. Its first lines
+# name the packages that have them.
+sub needs
+{
+	foreach my $what (@_)
+	{
+		plan skip_all => "needs $what" unless grep { -e } $what, map { "$_/$what" } split /:/, $ENV{PATH};
+	}
+	return;
+}
 
 # Writes a file there, and gives its path.
 sub write_file
@@ -102,20 +116,42 @@ sub client_checks
 	return;
 }
 
-# Servers of other majors: a list of hashes with major, which ("remote": as
-# distributed; "local": with our dblink) and node, an object that session() and
-# conninfo() take.
+# Servers of the other majors that are installed on this machine: a list of hashes with
+# major and node. "remote" is the major as distributed, from 13 on; "local" has our
+# dblink, from 15 on, where its headers are installed, too.
 sub others
 {
 	my $which = shift;
+	my ($here) = `postgres -V` =~ /(\d+)/;
 	my @all;
-	foreach my $entry (split ' ', $ENV{DBLINK_OTHERS} || '')
+	foreach my $prefix (map { s{/bin/initdb$}{}r } glob '/usr/lib/postgresql/*/bin/initdb /usr/pgsql-*/bin/initdb')
 	{
-		my ($major, $kind, $port) = $entry =~ /^(\d+):(\w+)=(\d+)$/ or next;
-		push @all, { major => $major, node => Counterpart::Node->new("$kind-$major", $port) }
-		  if $kind eq $which;
+		my ($major) = `$prefix/bin/postgres -V` =~ /(\d+)/;
+		next if $major == $here || $major < ($which eq 'remote' ? 13 : 15);
+		if ($which eq 'local')
+		{
+			my $includes = `$prefix/bin/pg_config --includedir-server`;
+			chomp $includes;
+			next unless -e "$includes/postgres.h";
+			$prefix = with_ours($prefix, $major);
+		}
+		push @all, { major => $major, node => make_server("${which}_$major", tree => $prefix) };
 	}
 	return @all;
+}
+
+# A copy of an installation with our dblink in it.  (The copy takes its headers from
+# where they are installed.)
+sub with_ours
+{
+	my ($prefix, $major) = @_;
+	my $copy = copy_tree($prefix, work_dir() . "/tree-$major");
+	my $source = work_dir() . "/source-$major";
+	run_program('sh', '-c', 'mkdir "$1" && cp -r Makefile *.[ch] *.sql *.control src t "$1" && rm -f "$1"/*.o "$1"/src/*.o', 'sh', $source);
+	run_program('make', '-s', '-C', $source, "PG_CONFIG=$prefix/bin/pg_config", 'COPT=-Werror');
+	my @to = map { my $dir = `$copy/bin/pg_config --$_`; chomp $dir; $dir } qw(pkglibdir sharedir);
+	run_program('sh', '-c', 'cp "$1"/dblink.so "$2" && cp "$1"/*.sql "$1"/*.control "$3/extension"', 'sh', $source, @to);
+	return $copy;
 }
 
 # An authority of its own, certificates for "server" (localhost) and "client"
@@ -166,22 +202,5 @@ END
 	stop_program($_) foreach keys %programs;
 	$? = $status;
 }
-
-# ---------------------------------------------------------------------
-# A server that somebody else has started, on 127.0.0.1.
-package Counterpart::Node;
-
-use strict;
-use warnings;
-
-sub new
-{
-	my ($class, $name, $port) = @_;
-	return bless { name => $name, port => $port }, $class;
-}
-
-sub name { return $_[0]->{name} }
-sub host { return '127.0.0.1' }
-sub port { return $_[0]->{port} }
 
 1;

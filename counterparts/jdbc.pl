@@ -11,6 +11,7 @@ use PostgreSQL::Test::Utils;
 use DblinkTest;
 use Counterpart;
 
+needs('javac', '/usr/share/java/postgresql.jar');
 my ($local, $remote) = make_pair();
 no_error(session($local), 'CREATE EXTENSION dblink2', 'dblink2');
 $ENV{REMOTE} = conninfo($remote, application_name => 'jdbc');

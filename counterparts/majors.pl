@@ -1,6 +1,5 @@
-# Remotes of other majors than the local server's, and the other way round.
-#
-# chroots: 13 17 18 19
+# Remotes of other majors than the local server's, and the other way round: of those
+# that are installed beside it.
 
 use strict;
 use warnings;
@@ -9,7 +8,7 @@ use PostgreSQL::Test::Utils;
 use DblinkTest;
 use Counterpart;
 
-my $secret = $ENV{DBLINK_OTHERS_PASSWORD};
+my @remotes = others('remote') or plan skip_all => 'needs another major of PostgreSQL';
 my ($local, $remote) = make_pair();
 my $s = session($local);
 
@@ -90,18 +89,15 @@ sub check
 }
 
 my $here = query_value($local, "SELECT current_setting('server_version_num')::int / 10000");
-my @majors = sort map { $_->{major} } others('remote');
-is("@majors", '13 17 18 19', 'there is a server of each other major');
-
-foreach my $other (others('remote'))
+foreach my $other (@remotes)
 {
-	check("$here to $other->{major}", $s, lit(conninfo($other->{node}, user => 'postgres', password => $secret)), remote_major => $other->{major});
+	check("$here to $other->{major}", $s, lit(conninfo($other->{node})), remote_major => $other->{major});
 }
 foreach my $other (others('local'))
 {
-	my $o = session($other->{node}, user => 'postgres', env => { PGPASSWORD => $secret });
+	my $o = session($other->{node});
 	no_error($o, 'CREATE EXTENSION IF NOT EXISTS dblink', "$other->{major}: our extension");
-	check("$other->{major} to $here", $o, lit(conninfo($remote, user => query_value($remote, 'SELECT current_user'))), remote_major => $here);
+	check("$other->{major} to $here", $o, lit(conninfo($remote)), remote_major => $here);
 	$o->quit;
 }
 $s->quit;

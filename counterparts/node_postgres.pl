@@ -10,6 +10,7 @@ use PostgreSQL::Test::Utils;
 use DblinkTest;
 use Counterpart;
 
+needs('node', "$ENV{DBLINK_NPM}/node_modules/pg");
 my ($local, $remote) = make_pair();
 my $admin = session($local);
 no_error($admin, 'CREATE EXTENSION dblink2', 'dblink2');

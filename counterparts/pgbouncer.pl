@@ -11,6 +11,8 @@ use PostgreSQL::Test::Utils;
 use DblinkTest;
 use Counterpart;
 
+needs('pgbouncer');
+
 my $dir = certificates();
 my ($local, $remote) = make_pair();
 my $port = PostgreSQL::Test::Cluster::get_free_port();

@@ -9,6 +9,7 @@ use PostgreSQL::Test::Utils;
 use DblinkTest;
 use Counterpart;
 
+needs('/usr/lib/python3/dist-packages/psycopg2/__init__.py', '/usr/lib/python3/dist-packages/psycopg/__init__.py');
 my ($local, $remote) = make_pair();
 no_error(session($local), 'CREATE EXTENSION dblink2', 'dblink2');
 $ENV{PYTHONPATH} = '/usr/lib/python3/dist-packages';

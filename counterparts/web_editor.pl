@@ -13,6 +13,8 @@ use PostgreSQL::Test::Utils;
 use DblinkTest;
 use Counterpart;
 
+needs('chromium', 'php', '/usr/share/adminer/adminer.php', "$ENV{DBLINK_NPM}/node_modules/playwright-core");
+
 my $dir = certificates();
 my $secret = 'Hosted-passw0rd';
 my $remote = make_server('remote', tree => stock_prefix(),

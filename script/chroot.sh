@@ -1,102 +1,200 @@
 # shellcheck shell=bash
 #
-# chroot.sh - chroots of Debian releases, for script/package and script/upgrade.
+# chroot.sh - chroots of Debian's releases, one for each major of PostgreSQL that
+# Debian has. Sourced after lib.sh.
 #
-# script/matrix makes one for each major of PostgreSQL. Here they are copied, so
-# that packages can be installed and removed in them. Sourced after lib.sh.
-#
-#   chroot_copy NAME MAJOR    a copy of that major's chroot; sets ROOT
+#   target NAME               a major or MAJOR:ARCHITECTURE: sets MAJOR, ARCH, SUITE, ROOT
+#                             (the chroot) and LOG
+#   ensure_chroot             it is there afterwards, with what the tests need
+#   chroot_copy DIRECTORY     a copy of it; sets ROOT
 #   inside COMMAND...         run it there, as root
 #
-# Everything that runs in "inside" ends with it, and its mounts go.
+# They stay, in DBLINK_CHROOTS, about 1.5 GB each; the first use downloads them, from
+# the mirror that this machine uses, or DBLINK_MIRROR. Everything that runs in
+# "inside" ends with it, and its mounts go.
 
+# shellcheck disable=SC2016
 CHROOTS=$(realpath -m "${DBLINK_CHROOTS:-/var/tmp/dblink-chroot}")
+PASS=()		# variables that reach the inside
 
-# base_of MAJOR: the directory of script/matrix's chroot of it.
-base_of()
+# What a chroot must have besides what script/test installs itself.
+PACKAGES=(clang)
+
+# The older major that is installed beside a newer one: a remote, and where pg_upgrade
+# comes from.
+OLDER=()
+
+target()
 {
-	case $1 in
-		15) echo "$CHROOTS/bookworm" ;;
-		17) echo "$CHROOTS/trixie" ;;
-		18) echo "$CHROOTS/sid" ;;
-		19) echo "$CHROOTS/experimental" ;;
-		*) die "no release of Debian has PostgreSQL $1" ;;
+	local here
+
+	here=$(dpkg --print-architecture)
+	MAJOR=${1%%:*}
+	ARCH=$here
+	[[ $1 != *:* ]] || ARCH=${1#*:}
+	case $MAJOR in
+		15) SUITE=bookworm ;;
+		17) SUITE=trixie ;;
+		18) SUITE=sid ;;
+		19) SUITE=experimental ;;
+		*) die "no release of Debian has PostgreSQL $MAJOR" ;;
 	esac
+	OLDER=()
+	((MAJOR == 15)) || OLDER=(postgresql-15 postgresql-server-dev-15)
+	ROOT=$CHROOTS/$SUITE
+	[[ $ARCH == "$here" ]] || ROOT+=-$ARCH
+	LOG=$CHROOTS/log/${1/:/-}.log
 }
 
-# ensure_base MAJOR: script/matrix's chroot of it is there.
+# ensure_base MAJOR: target and ensure_chroot.
 ensure_base()
 {
-	((EUID == 0)) || die "chroots are made and entered by root only; start this script as root"
-	[[ -e $(base_of "$1").ready ]] || "$REPO/script/matrix" --prepare "$1" >&2 ||
-		die "could not make a chroot for PostgreSQL $1"
+	target "$1"
+	ensure_chroot
 }
 
-# chroot_copy NAME MAJOR: a chroot of our own in $CHROOTS/NAME, made from that
-# major's unless it is there already. Fails if it was not, so that the caller
-# fills it, and then marks it with chroot_ready.
-chroot_copy()
-{
-	local base
-
-	ensure_base "$2"
-	base=$(base_of "$2")
-	ROOT=$CHROOTS/$1
-	[[ ! -e $ROOT.ready ]] || return 0
-	say "copying $base to $ROOT"
-	rm -rf --one-file-system "$ROOT"
-	mkdir -p "$ROOT"/{var/tmp,proc,sys,dev}
-	chmod 1777 "$ROOT/var/tmp"
-	# Neither what may be mounted in there, nor what a test may be writing. (tar's
-	# status 1 says that a file changed meanwhile, the directory itself for one.)
-	tar -C "$base" --one-file-system --exclude=./var/tmp --exclude=./dblink --numeric-owner \
-		--warning=no-file-changed -cf - . |
-		tar -C "$ROOT" --numeric-owner -xpf - || [[ ${PIPESTATUS[*]} == "1 0" ]] ||
-		die "could not copy $base"
-	cp -L /etc/resolv.conf "$ROOT/etc/resolv.conf"
-	return 1
-}
-
-# The copy is complete.
-chroot_ready()
-{
-	touch "$ROOT.ready"
-}
-
-# inside COMMAND...: run it in the chroot. It sees the chroot's own processes only.
-# shellcheck disable=SC2016
+# inside COMMAND...: run it in the chroot, as root. It sees the chroot's own processes
+# only, and when it ends, or this script does, all that it started ends and its
+# mounts go. To be called from the script itself, not from a pipe.
 inside()
 {
-	unshare --mount --pid --fork --kill-child bash -c '
+	setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child bash -c '
 		root=$1
 		shift
 		mount -t proc proc "$root/proc"
 		mount --rbind /dev "$root/dev"
+		mount --rbind /sys "$root/sys"
 		exec chroot "$root" "$@"' inside "$ROOT" \
-		env -i HOME=/root TERM=dumb LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
-		PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"
+		env -i HOME=/root TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
+		PATH=/usr/sbin:/usr/bin:/sbin:/bin PG_MAJOR="$MAJOR" DBLINK_SANDBOX=/var/tmp/dblink \
+		"${PASS[@]}" "$@"
 }
 
-# inside_logged LOG COMMAND...: with its output in that file below $CHROOTS/log,
-# and its end on stderr if it fails.
-inside_logged()
+# logged_steps COMMAND...: functions or words of "inside", one after the other, told in
+# the target's log.
+logged_steps()
 {
-	local log=$CHROOTS/log/$1.log
+	local step
 
 	mkdir -p "$CHROOTS/log"
-	shift
-	inside "$@" >>"$log" 2>&1 </dev/null || {
-		tail -n 40 "$log" >&2
-		die "failed: $*; all of it is in $log"
-	}
+	for step in "$@"; do
+		($step) >>"$LOG" 2>&1 </dev/null || {
+			tail -n 30 "$LOG" >&2
+			die "$SUITE: $step failed; all of it is in $LOG"
+		}
+	done
 }
 
-# install_inside LOG PACKAGE...: packages of the chroot's release.
-install_inside()
+# Make the chroot of the target, unless it is there. One that was left unfinished
+# is made anew. With UPDATE set, bring it up to date.
+ensure_chroot()
 {
-	local log=$1
+	((EUID == 0)) ||
+		die "chroots are made and entered by root only; start this script as root"
+	have apt-get dpkg ||
+		die "this needs a Debian system: chroots are made of its packages"
+	ensure_tools debootstrap
+	if [[ ! -e $ROOT.ready ]]; then
+		say "making a chroot of $SUITE ($ARCH) in $ROOT"
+		rm -rf --one-file-system "$ROOT"
+		logged_steps make_chroot apt_lists install_packages
+		touch "$ROOT.ready"
+	elif [[ -n ${UPDATE:-} ]]; then
+		say "bringing $ROOT up to date"
+		logged_steps apt_lists "inside apt-get -q -y --no-install-recommends dist-upgrade" install_packages
+	elif ! inside dpkg-query -W "${PACKAGES[@]}" "${OLDER[@]}" >/dev/null 2>&1; then
+		logged_steps apt_lists install_packages
+	fi
+}
 
-	shift
-	inside_logged "$log" apt-get -q -y update
-	inside_logged "$log" apt-get -q -y install --no-install-recommends "$@"
+# mirror LABEL: the address from which this machine's apt takes what has that
+# label: "Debian" or "Debian-Security". Empty if it takes nothing.
+mirror()
+{
+	apt-get indextargets --format '$(REPO_URI) $(LABEL)' 'Created-By: Packages' |
+		awk -v label="$1" '$2 == label { print $1; exit }'
+}
+
+# The smallest system of the release. Debian's experimental is sid and more.
+make_chroot()
+{
+	local base=$SUITE main
+
+	main=${DBLINK_MIRROR:-$(mirror Debian)}
+	[[ -n $main ]] || die "which mirror of Debian? Set DBLINK_MIRROR to its address"
+	[[ $SUITE != experimental ]] || base=sid
+	debootstrap --variant=minbase --include=ca-certificates --arch="$ARCH" \
+		"$base" "$ROOT" "$main"
+	sources "$main" "$(mirror Debian-Security)" >"$ROOT/etc/apt/sources.list"
+	# Nothing is started at its installation, and no cluster is made.
+	printf '#!/bin/sh\nexit 101\n' >"$ROOT/usr/sbin/policy-rc.d"
+	chmod 0755 "$ROOT/usr/sbin/policy-rc.d"
+	# Of experimental only what is asked for.
+	printf 'Package: src:postgresql-%s\nPin: release a=experimental\nPin-Priority: 990\n' \
+		"$MAJOR" >"$ROOT/etc/apt/preferences.d/postgresql"
+}
+
+# sources MAIN SECURITY: the lines of the chroot's sources.list.
+sources()
+{
+	case $SUITE in
+		sid) printf 'deb %s sid main\n' "$1" ;;
+		experimental) printf 'deb %s %s main\n' "$1" sid "$1" experimental ;;
+		*)
+			printf 'deb %s %s main\n' "$1" "$SUITE" "$1" "$SUITE-updates"
+			[[ -z $2 ]] || printf 'deb %s %s-security main\n' "$2" "$SUITE"
+			;;
+	esac
+}
+
+# The chroot's lists of packages. What is wrong with a mirror is told and lived
+# with: one that is kept as it was on some day has lists that have expired, but
+# are signed all the same; one that is just being updated may not have the
+# security updates for a while.
+apt_lists()
+{
+	cp -L /etc/resolv.conf "$ROOT/etc/resolv.conf"
+	inside apt-get -q update && return
+	echo "once more, whatever the age of the lists, and without security updates"
+	echo 'Acquire::Check-Valid-Until "false";' >"$ROOT/etc/apt/apt.conf.d/90expired"
+	sed -i '/-security main$/d' "$ROOT/etc/apt/sources.list"
+	inside apt-get -q update
+}
+
+# PostgreSQL, its headers, and what the tests need: script/test knows that. From the
+# older release only the older major, and what it needs that is not here.
+install_packages()
+{
+	place_sources
+	inside bash -c 'exec 2>&1; set -euo pipefail; . /dblink/script/lib.sh; ensure_packages test'
+	if ((${#OLDER[@]})); then
+		awk '$1 == "deb" { print "deb", $2, "bookworm main"; exit }' "$ROOT/etc/apt/sources.list" \
+			>"$ROOT/etc/apt/sources.list.d/older.list"
+		printf 'Package: *\nPin: release n=bookworm\nPin-Priority: 100\n' >"$ROOT/etc/apt/preferences.d/older"
+		inside apt-get -q update
+	fi
+	inside apt-get -q -y install --no-install-recommends "${PACKAGES[@]}" "${OLDER[@]}"
+}
+
+# The checkout as it is now, without what builds leave behind, in /dblink.
+place_sources()
+{
+	SANDBOX_USER=root copy_sources "$ROOT/dblink"
+}
+
+# chroot_copy DIRECTORY: the target's chroot, copied, so that packages can be installed
+# and removed there. Neither what may be mounted in it, nor what a test may be writing.
+# (tar's status 1 says that a file changed meanwhile, the directory itself for one.)
+chroot_copy()
+{
+	say "copying $ROOT to $1"
+	rm -rf --one-file-system "$1"
+	mkdir -p "$1"/{var/tmp,proc,sys,dev}
+	chmod 1777 "$1/var/tmp"
+	tar -C "$ROOT" --one-file-system --exclude=./var/tmp --exclude=./dblink --numeric-owner \
+		--warning=no-file-changed -cf - . |
+		tar -C "$1" --numeric-owner -xpf - || [[ ${PIPESTATUS[*]} == "1 0" ]] ||
+		die "could not copy $ROOT"
+	ROOT=$1
+	cp -L /etc/resolv.conf "$ROOT/etc/resolv.conf"
 }

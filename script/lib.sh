@@ -63,6 +63,13 @@ have()
 	command -v "$@" >/dev/null 2>&1
 }
 
+# usage STATUS: the comment at the top of a script is its manual.
+usage()
+{
+	sed -n '3,/^$/s/^# \{0,1\}//p' "$0"
+	exit "$1"
+}
+
 # --------------------------------------------------------------------------
 # Where, and as whom
 # --------------------------------------------------------------------------
@@ -201,156 +208,137 @@ offered_majors()
 		sed -n 's/^postgresql-server-dev-\([0-9]*\)$/\1/p' | awk '$1 >= 15' | sort -n
 }
 
-# missing_packages [test]: what is not there, one Debian package a line.
+# missing_packages [test]: what is not there, one Debian package a line. (If no
+# PostgreSQL is known yet: what most likely has one.)
 missing_packages()
 {
 	local bin
 
+	PG_CONFIG=${PG_CONFIG:-/nonexistent}
 	bin=$(dirname "$PG_CONFIG")
-	[[ -x $bin/postgres && -x $bin/initdb ]] || echo "postgresql-$PG_MAJOR"
+	[[ -x $bin/postgres && -x $bin/initdb ]] || echo "postgresql${PG_MAJOR:+-$PG_MAJOR}"
 	[[ -x $PG_CONFIG && -e $("$PG_CONFIG" --pgxs) &&
 		-e $("$PG_CONFIG" --includedir-server)/postgres.h ]] ||
-		echo "postgresql-server-dev-$PG_MAJOR"
+		echo "postgresql-server-dev-${PG_MAJOR:-all}"
 	[[ -e /usr/include/postgresql/libpq-fe.h ||
 		(-x $PG_CONFIG && -e $("$PG_CONFIG" --includedir)/libpq-fe.h) ]] ||
 		echo libpq-dev
-	have gcc || echo gcc
 	[[ -e /usr/include/stdio.h ]] || echo libc6-dev
-	have make || echo make
-	have openssl || echo openssl
+	missing_tools gcc make openssl
 	[[ ${1:-} == test ]] || return 0
-	have prove || echo perl
-	have nm || echo binutils
+	missing_tools prove:perl nm:binutils valgrind
 	perl -MIPC::Run -e 1 2>/dev/null || echo libipc-run-perl
-	have valgrind || echo valgrind
 	[[ -e /usr/share/i18n/locales/de_DE ]] || echo locales
 }
 
-# ensure_packages [test]: install what is missing, or say what to install.
-# With "test" also what only the tests need.
+# missing_tools COMMAND[:PACKAGE]...: the packages of the commands, or files, that are
+# not there.
+missing_tools()
+{
+	local tool
+
+	for tool in "$@"; do
+		[[ -e ${tool%%:*} ]] || have "${tool%%:*}" || echo "${tool#*:}"
+	done
+}
+
+# ensure_packages [test]: what this project needs is installed afterwards; with
+# "test" also what only the tests need.
 ensure_packages()
 {
-	local as_root=() missing
-
-	if ! have apt-get; then
-		find_postgres || die "PostgreSQL 15 or newer is not here." \
-			"Set PG_CONFIG to its pg_config."
-		missing=$(missing_packages "$@" | tr '\n' ' ')
-		[[ -z $missing ]] ||
-			die "there is no apt-get here; please install what Debian calls: $missing"
-		return 0
-	fi
-	find_postgres || true
-	if [[ -n ${PG_MAJOR:-} && -z $(missing_packages "$@") ]]; then
-		return 0
-	fi
-
-	if ((EUID != 0)); then
-		if ! have sudo || ! sudo -n true 2>/dev/null; then
-			die "some packages are missing, and this user cannot install any." \
-				$'Please run, as root:\n\n    apt-get update && apt-get install -y --no-install-recommends' \
-				"$(missing_or_guess "$@")"$'\n'
-		fi
-		as_root=(sudo -n)
-	fi
-	if [[ -z ${PG_MAJOR:-} ]]; then
+	if ! find_postgres && can_install; then
 		apt_update
 		find_postgres || die "apt offers no PostgreSQL 15 or newer"
 	fi
-	missing=$(missing_packages "$@" | tr '\n' ' ')
-	say "installing ${missing% } (this may take some minutes)"
-	apt_install
-	missing=$(missing_packages "$@" | tr '\n' ' ')
-	[[ -z $missing ]] || die "still missing after the installation: $missing"
+	ensure missing_packages "$@"
 }
 
-# ensure_tools COMMAND:PACKAGE...: likewise, for what one script alone needs:
-# each command that is missing is brought by that package.
+# ensure_tools COMMAND[:PACKAGE]...: likewise, for what one script alone needs.
 ensure_tools()
 {
-	local as_root=() tool missing
-
-	missing=$(missing_tools "$@")
-	[[ -n $missing ]] || return 0
-	if ! have apt-get; then
-		die "there is no apt-get here; please install what Debian calls: $missing"
-	elif ((EUID != 0)); then
-		if ! have sudo || ! sudo -n true 2>/dev/null; then
-			die "please run, as root: apt-get install -y --no-install-recommends $missing"
-		fi
-		as_root=(sudo -n)
-	fi
-	say "installing $missing"
-	apt_install
-	missing=$(missing_tools "$@")
-	[[ -z $missing ]] || die "still missing after the installation: $missing"
+	ensure missing_tools "$@"
 }
 
-# missing_tools COMMAND:PACKAGE...: the packages, on one line.
-missing_tools()
+# ensure FUNCTION [ARGUMENT...]: install the packages that the function calls missing,
+# or say what to install.
+ensure()
 {
-	local tool names=()
+	local missing
 
-	for tool in "$@"; do
-		have "${tool%%:*}" || names+=("${tool#*:}")
-	done
-	echo "${names[*]}"
+	mapfile -t missing < <("$@")
+	((${#missing[@]})) || return 0
+	have apt-get ||
+		die "there is no apt-get here; please install what Debian calls: ${missing[*]}"
+	can_install ||
+		die "some packages are missing, and this user cannot install any." \
+			$'Please run, as root:\n\n    apt-get update && apt-get install -y --no-install-recommends' \
+			"${missing[*]}"$'\n'
+	say "installing ${missing[*]} (this may take some minutes)"
+	apt_install "${missing[@]}"
+	mapfile -t missing < <("$@")
+	((${#missing[@]} == 0)) || die "still missing after the installation: ${missing[*]}"
 }
 
-# For one who must install by hand and whose apt may know nothing yet.
-missing_or_guess()
+# can_install: whether this user can install packages.
+can_install()
 {
-	if [[ -n ${PG_MAJOR:-} ]]; then
-		missing_packages "$@" | tr '\n' ' '
+	have apt-get && { ((EUID == 0)) || sudo -n true 2>/dev/null; }
+}
+
+# as_root COMMAND...
+as_root()
+{
+	if ((EUID == 0)); then
+		"$@"
 	else
-		PG_MAJOR=NONE PG_CONFIG=/nonexistent missing_packages "$@" |
-			sed 's/^postgresql-NONE$/postgresql/; s/-dev-NONE$/-dev-all/' | tr '\n' ' '
+		sudo -n "$@"
 	fi
 }
 
-# apt_get ARGUMENT...: without questions, bounded, told in a log.
+# apt_get ARGUMENT...: without questions, bounded; its end is shown if it fails.
 apt_get()
 {
-	timeout 1500 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-		apt-get -q -y -o DPkg::Lock::Timeout=300 "$@" \
-		</dev/null >>"$apt_log" 2>&1
+	local log
+
+	log=$(mktemp)
+	as_root timeout 1500 env DEBIAN_FRONTEND=noninteractive \
+		apt-get -q -y -o DPkg::Lock::Timeout=300 "$@" </dev/null >"$log" 2>&1 || {
+		tail -n 20 "$log" >&2
+		rm "$log"
+		return 1
+	}
+	rm "$log"
 }
 
-# Fetch apt's lists. apt_log and as_root are the caller's.
+# Fetch apt's lists.
 apt_update()
 {
-	apt_log=${apt_log:-$(mktemp)}
 	say "fetching the lists of packages"
-	apt_get update || {
-		tail -n 20 "$apt_log" >&2
-		die "apt-get update failed"
-	}
+	apt_get update || die "apt-get update failed"
 }
 
-# Install $missing. Debian's package of a server makes and starts a cluster
-# "main" at its installation; nobody asked for one here, so it is told not
-# to, in a file that is gone afterwards. What is already there is not touched.
+# apt_install PACKAGE...: no service is started at its installation, and Debian's
+# package of a server makes no cluster "main": nobody asked for one here. Both are
+# said in files that are gone afterwards. What is already there is not touched.
 apt_install()
 {
-	local conf=/etc/postgresql-common/createcluster.d/dblink-sandbox.conf
-	local names
+	local conf=/etc/postgresql-common/createcluster.d/dblink-sandbox.conf policy=/usr/sbin/policy-rc.d
 
-	read -ra names <<<"$missing"
-	apt_log=${apt_log:-$(mktemp)}
-	apt-cache show "${names[@]}" >/dev/null 2>&1 || apt_update
-	"${as_root[@]}" mkdir -p "$(dirname "$conf")"
+	[[ ! -e $policy ]] || policy=
+	apt-cache show "$@" >/dev/null 2>&1 || apt_update
+	as_root mkdir -p "$(dirname "$conf")"
 	(
-		trap '"${as_root[@]}" rm -f "$conf"' EXIT
-		"${as_root[@]}" tee "$conf" >/dev/null <<<"create_main_cluster = false"
-		apt_get install --no-install-recommends "${names[@]}" && exit
+		trap 'as_root rm -f "$conf" $policy' EXIT
+		as_root tee "$conf" >/dev/null <<<"create_main_cluster = false"
+		if [[ $policy ]]; then
+			as_root tee "$policy" >/dev/null <<<$'#!/bin/sh\nexit 101'
+			as_root chmod 0755 "$policy"
+		fi
+		apt_get install --no-install-recommends "$@" && exit
 		# Perhaps the lists are old and name files that are gone.
 		apt_update
-		apt_get install --no-install-recommends "${names[@]}"
-	) || {
-		tail -n 30 "$apt_log" >&2
-		die "apt-get install failed: ${names[*]}"
-	}
-	rm -f "$apt_log"
+		apt_get install --no-install-recommends "$@"
+	) || die "apt-get install failed: $*"
 }
 
 # --------------------------------------------------------------------------

@@ -9,7 +9,9 @@
 # later is polled for, with a bound.
 #
 # Environment: PATH has the tree under test first, DBLINK_STOCK_BIN is the
-# program directory of the untouched tree; if unset, both sides use PATH.
+# program directory of the untouched tree; if unset, both sides use PATH, and
+# what compares with stock is skipped.  PG_TEST_EXTRA switches on what takes
+# long: words of "sweep fuzz soak valgrind".
 
 package DblinkTest;
 
@@ -31,10 +33,10 @@ our @EXPORT = qw(
   conninfo lit poll_until poll_value
   rows_are fails_with no_error healthy local_fds
   remote_count remote_quiet
-  unsound open_objects settled module_env amount repeat_sql
+  unsound open_objects settled amount repeat_sql
   fd_count memory_kb reset_peak
   silent_listener full_listener
-  stock_prefix ours_prefix copy_tree
+  stock_prefix ours_prefix copy_tree needs_stock extra
   SLOW
 );
 
@@ -45,6 +47,23 @@ use constant SLOW => 8;
 
 my %watchers;
 
+# How much is done in a long run, unless the environment has other figures.
+my %long = (
+	sweep => { DBLINK_SWEEP => 'full', DBLINK_OOM => 'full', DBLINK_HUGE => 1, DBLINK_LARGE_ROWS => 1_000_000 },
+	fuzz => { DBLINK_HOSTILE => 20_000, DBLINK_FUZZ => 20_000, DBLINK_SESSION_STATEMENTS => 20_000 },
+	soak => { DBLINK_ROUNDS => 100_000, DBLINK_CONNECTIONS => 1000, DBLINK_SUBXACTS => 10_000, DBLINK_SOAK_SECONDS => 300 });
+foreach my $word (grep { extra($_) } keys %long)
+{
+	%ENV = (%{ $long{$word} }, %ENV);
+}
+
+# Whether PG_TEST_EXTRA has that word.
+sub extra
+{
+	my $word = shift;
+	return ($ENV{PG_TEST_EXTRA} || '') =~ /\b$word\b/;
+}
+
 # ---- servers ----------------------------------------------------------
 
 # The installation prefix of the untouched tree; undef: the one on PATH.
@@ -52,6 +71,14 @@ sub stock_prefix
 {
 	return undef unless $ENV{DBLINK_STOCK_BIN};
 	return dirname($ENV{DBLINK_STOCK_BIN});
+}
+
+# Skips the file where there is no untouched tree to compare with.
+sub needs_stock
+{
+	plan skip_all => "needs stock's dblink: DBLINK_STOCK_BIN"
+	  unless stock_prefix();
+	return;
 }
 
 # The installation prefix of the tree under test, from the pg_config on PATH.
@@ -386,17 +413,6 @@ sub amount
 	return defined $ENV{$variable} && $ENV{$variable} =~ /^\d+$/ ? $ENV{$variable} : $quick;
 }
 
-# Environment for the local server, if the module was built with a sanitizer
-# that has to be loaded first (script/faults --asan).
-sub module_env
-{
-	return {} unless $ENV{DBLINK_MODULE_PRELOAD};
-	return {
-		LD_PRELOAD => $ENV{DBLINK_MODULE_PRELOAD},
-		ASAN_OPTIONS => $ENV{DBLINK_MODULE_ASAN_OPTIONS}
-		  || 'detect_leaks=0:abort_on_error=1:allocator_may_return_null=1' };
-}
-
 # What is wrong with a session after a fault; nothing if all is well.  The
 # backend is the one it was, its settings are as they were, no connection is
 # left, and it has no more sockets than $sockets.
@@ -420,7 +436,7 @@ sub unsound
 }
 
 # What the library still has open in a session that has no connection, if it was
-# built to count that (script/faults); nothing if all is well.
+# built to count that (script/test --build counted); nothing if all is well.
 sub open_objects
 {
 	my $s = shift;

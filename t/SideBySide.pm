@@ -49,7 +49,7 @@ sub both_sides
 {
 	my %opt = @_;
 	my %tree = (stock => stock_prefix(), ours => ours_prefix());
-	die "needs DBLINK_STOCK_BIN" unless $tree{stock};
+	needs_stock();
 	my $remote = make_server('remote', tree => $tree{stock}, %{ $opt{remote} || {} });
 	my @sides;
 	foreach my $name (qw(stock ours))

@@ -8,7 +8,7 @@ use Test::More;
 use PostgreSQL::Test::Utils;
 use DblinkTest;
 
-plan skip_all => 'needs an untouched tree' unless stock_prefix();
+needs_stock();
 
 my $ours = `pg_config --pkglibdir`;
 chomp $ours;

@@ -16,7 +16,6 @@ system("openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=localhost"
 chmod 0600, "$dir/server.key";
 
 my ($local, $remote) = make_pair(
-	local => { env => module_env() },
 	remote => {
 		conf => [ 'ssl = on', "ssl_cert_file = '$dir/server.crt'", "ssl_key_file = '$dir/server.key'" ] });
 my $proxy = striking_proxy($remote->port);

@@ -11,7 +11,7 @@ use DblinkTest;
 
 my ($local, $remote) = make_pair(
 	remote => { conf => [ 'wal_level = logical', 'max_wal_senders = 5' ] },
-	local => { env => module_env(), conf => ['max_logical_replication_workers = 4'] });
+	local => { conf => ['max_logical_replication_workers = 4'] });
 my $s = session($local);
 my $other = session($local);
 my $to_remote = lit(conninfo($remote, application_name => 'sessions'));

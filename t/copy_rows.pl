@@ -18,7 +18,7 @@ system("openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=localhost"
 chmod 0600, "$dir/server.key";
 
 my ($local, $remote) = make_pair(
-	local => { env => module_env(), conf => [ 'log_temp_files = 0', 'work_mem = 1MB' ] },
+	local => { conf => [ 'log_temp_files = 0', 'work_mem = 1MB' ] },
 	remote => { conf => [ 'ssl = on', "ssl_cert_file = '$dir/server.crt'", "ssl_key_file = '$dir/server.key'", 'fsync = off' ] });
 my $proxy = striking_proxy($remote->port);
 my $s = session($local);

@@ -3,7 +3,7 @@
  * count.h
  *	  A test instrument: counts the objects of libpq that a session has open.
  *
- * Only in a build with "make COUNT_OBJECTS=1", as script/faults makes it.
+ * Only in a build with "make COUNT_OBJECTS=1", as "script/test --build counted" makes it.
  * compat.h includes this after libpq's header, so that macros of the same names
  * count each call that makes or frees an object.  "SHOW dblink.open_objects"
  * shows the counts.

@@ -25,7 +25,7 @@ my @summary;
 
 my ($local, $remote) = make_pair(
 	remote => { conf => [ 'max_connections = ' . ($many + 30), 'log_min_messages = fatal' ] },
-	local => { env => module_env(), conf => [ 'max_files_per_process = ' . (4 * $many + 1000), 'log_min_messages = error' ] });
+	local => { conf => [ 'max_files_per_process = ' . (4 * $many + 1000), 'log_min_messages = error' ] });
 my $target = lit(conninfo($remote, application_name => 'enduring', sslmode => 'disable', gssencmode => 'disable'));
 my $s = session($local);
 my $sockets = local_fds($s);

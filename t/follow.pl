@@ -16,7 +16,7 @@ use DblinkWire;
 use DblinkFake;
 
 my ($local, $remote) = make_pair(
-	local => { env => module_env(), conf => ['max_prepared_transactions = 2'] });
+	local => { conf => ['max_prepared_transactions = 2'] });
 watch($remote)->run('CREATE TABLE there (x text); CREATE TABLE later (x int UNIQUE DEFERRABLE INITIALLY DEFERRED)');
 watch($local)->run('CREATE EXTENSION dblink2; CREATE TABLE here (x text)');
 my $proxy = striking_proxy($remote->port);

@@ -35,8 +35,7 @@ foreach my $fake (sort keys %fakes)
 	my $name = 'fake' . ++$n;
 	is(system("cc -O1 -fPIC -shared -D$macro -I'$include' -I'$include/postgresql' -o '$dir/$name.so' '$source' >'$dir/cc.out' 2>&1"), 0, "$fake: the fake compiles")
 	  or diag slurp_file("$dir/cc.out");
-	my %env = %{ module_env() };
-	my $local = make_server($name, ($tree ? (tree => $tree) : ()), env => { %env, LD_PRELOAD => join ' ', grep { $_ } $env{LD_PRELOAD}, "$dir/$name.so" });
+	my $local = make_server($name, ($tree ? (tree => $tree) : ()), env => { LD_PRELOAD => "$dir/$name.so" });
 	my $s = session($local);
 	$s->run("CREATE EXTENSION dblink; CREATE ROLE plain LOGIN; CREATE SERVER s FOREIGN DATA WRAPPER dblink_fdw OPTIONS (host '127.0.0.1', port '" . $listener->port . "'"
 		  . ($lists ? ", application_name 'x'" : '') . "); CREATE USER MAPPING FOR PUBLIC SERVER s OPTIONS (password 'x'); GRANT USAGE ON FOREIGN SERVER s TO PUBLIC");

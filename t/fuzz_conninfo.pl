@@ -11,6 +11,7 @@ use Test::More;
 use PostgreSQL::Test::Utils;
 use DblinkTest;
 
+needs_stock();
 my $strings = amount('DBLINK_FUZZ', 2000);
 my $seed = amount('DBLINK_SEED', 1 + int rand 1_000_000);
 srand $seed;
@@ -20,7 +21,7 @@ my $closed = PostgreSQL::Test::Cluster::get_free_port();
 my %env = (PGHOSTADDR => '127.0.0.1', PGPORT => $closed, PGUSER => 'nobody', PGDATABASE => 'nothing', PGPASSFILE => '/nonexistent', PGSYSCONFDIR => '/nonexistent');
 my @hba = ('host all plain 127.0.0.1/32 scram-sha-256');
 my $stock = make_server('stock', tree => stock_prefix(), env => \%env, hba => \@hba, conf => ["log_min_messages = fatal"]);
-my $ours = make_server('ours', hba => \@hba, env => { %env, %{ module_env() } }, conf => ["log_min_messages = fatal"]);
+my $ours = make_server('ours', hba => \@hba, env => \%env, conf => ["log_min_messages = fatal"]);
 my $port = $stock->port;
 
 # The function that tries one string: everything that a user is told of it.

@@ -17,7 +17,7 @@ my $trials = amount('DBLINK_HOSTILE', 1500);
 my $seed = amount('DBLINK_SEED', 1 + int rand 1_000_000);
 note "DBLINK_SEED=$seed";
 
-my $local = make_server('local', env => module_env(), conf => ["log_min_messages = error"]);
+my $local = make_server('local', conf => ["log_min_messages = error"]);
 session($local)->run('CREATE EXTENSION dblink2 CASCADE');
 my $s = session($local);
 my $sockets = local_fds($s);

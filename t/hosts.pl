@@ -144,7 +144,7 @@ my %s;
 sub pg_ctl
 {
 	my ($node, $env, @words) = @_;
-	my $prefix = $node == ($node{ours} || 0) ? ours_prefix() : stock_prefix();
+	my $prefix = $node != ($node{ours} || 0) && stock_prefix() || ours_prefix();
 	local %ENV = (%ENV, %$env);
 	delete @ENV{ grep { !exists $env->{$_} } qw(PGHOST PGPORT PGUSER PGDATABASE) };
 	return system(($prefix ? "$prefix/bin/pg_ctl" : 'pg_ctl'), '-s', '-D', $node->data_dir, '-l', $node->logfile, @words);
@@ -173,7 +173,7 @@ sub begin_with
 		unwatch($node);
 		push @by_hand, $node if $first;
 		pg_ctl($node, {}, 'stop', '-w', '-m', 'fast') if !$first;
-		is(pg_ctl($node, { $side eq 'ours' ? %{ module_env() } : (), %$env }, 'start', '-w'), 0, "$side starts");
+		is(pg_ctl($node, $env, 'start', '-w'), 0, "$side starts");
 		if ($first)
 		{
 			my $r = watch($node)->run(q{
@@ -366,7 +366,7 @@ my ($silent_once, $silent_first) = map { silent_listener('127.0.0.1') } 1, 2;
 my ($d, $e, $f, $g) = map { $_->port } $silent, $silent_too, $silent_once, $silent_first;
 begin_with({
 	PGPASSFILE => '/nonexistent',
-	LD_PRELOAD => join(' ', grep { $_ } module_env()->{LD_PRELOAD}, "$dir/name_fake.so"),
+	LD_PRELOAD => "$dir/name_fake.so",
 	FAKE_NAMES => "late.test=127.0.0.1:$d works.test=127.0.0.1:$b both.test=127.0.0.2:$e,127.0.0.1 no.test=127.0.0.3,127.0.0.2:$e gone.test=127.0.0.3" });
 
 # The SQL that connects and says at which port, and with which error otherwise.

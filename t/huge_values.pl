@@ -1,6 +1,6 @@
 # Values near and beyond the size that any value can have: should be right, or a
 # clean error that says so, and the connection usable after it.  The full sizes
-# take minutes and some GB of memory: DBLINK_HUGE=1 (script/faults --full); else a
+# take minutes and some GB of memory: DBLINK_HUGE=1; else a
 # fiftieth of them, which all go through.
 
 use strict;
@@ -12,7 +12,7 @@ use DblinkFake;
 use DblinkWire;
 
 my $huge = amount('DBLINK_HUGE', 0);
-my ($local, $remote) = make_pair(local => { env => module_env() });
+my ($local, $remote) = make_pair();
 my $s = session($local);
 my $sockets = local_fds($s);
 my $to_remote = lit(conninfo($remote, application_name => 'huge'));

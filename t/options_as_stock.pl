@@ -7,7 +7,7 @@ use Test::More;
 use PostgreSQL::Test::Utils;
 use DblinkTest;
 
-plan skip_all => 'needs an untouched tree' unless stock_prefix();
+needs_stock();
 
 # Every option of a libpq from 15 to 19, a few that there are no more, and
 # words that are like some.

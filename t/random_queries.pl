@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use DblinkTest;
 use RandomQuery;
 
-plan skip_all => 'needs DBLINK_STOCK_BIN' unless stock_prefix();
+needs_stock();
 
 my $seed = $ENV{DBLINK_RANDOM_SEED};
 $seed = int(rand(1_000_000_000)) unless defined $seed && length $seed;

@@ -16,7 +16,7 @@ use DblinkTest;
 use RandomSession;
 use SideBySide qw(default_conf);
 
-die 'needs DBLINK_STOCK_BIN' unless stock_prefix();
+needs_stock();
 
 my $seed = $ENV{DBLINK_RANDOM_SEED};
 $seed = int(rand(1_000_000_000)) unless defined $seed && length $seed;

@@ -18,7 +18,7 @@ my @verbose = ('log_min_messages = debug5', 'log_min_error_statement = panic', '
 	'log_connections = on', 'log_disconnections = on', 'log_duration = on', 'track_activities = on', 'track_activity_query_size = 20000');
 my ($local, $remote) = make_pair(
 	remote => { hba => [ 'host all holder 127.0.0.1/32 scram-sha-256', 'host all plainly 127.0.0.1/32 password', 'host all md5ly 127.0.0.1/32 md5' ], conf => [ @verbose, "password_encryption = 'scram-sha-256'" ] },
-	local => { env => module_env(), conf => \@verbose });
+	local => { conf => \@verbose });
 
 # on the remote, the roles get their password in a form that is not the secret
 my $admin = session($remote);

@@ -204,7 +204,7 @@ $fake->stop;
 # the server itself finds, among those that wait for each other, is a deadlock with
 # stock, too; it knows nothing of what waits for a remote statement.
 srand($ENV{DBLINK_SEED} || 1);
-my $rounds = $ENV{DBLINK_ROUNDS} || ($ENV{DBLINK_QUICK} ? 20 : 60);
+my $rounds = $ENV{DBLINK_DEADLOCK_ROUNDS} || ($ENV{DBLINK_QUICK} ? 20 : 60);
 my @modes = ('ACCESS SHARE', 'SHARE', 'EXCLUSIVE', 'ACCESS EXCLUSIVE');
 my %conflicts = (
 	'ACCESS SHARE' => { map { $_ => 1 } $modes[3] },

@@ -5,7 +5,7 @@
 # end), and nothing is left on either side.
 #
 # The quick run strikes at some of the frames, the full one (DBLINK_SWEEP=full,
-# see script/faults) at each of them, in all combinations of streaming,
+# or PG_TEST_EXTRA=sweep) at each of them, in all combinations of streaming,
 # fail_on_error and TLS; what waits for a deadline at each frame (the stalls), in
 # three of them.  DBLINK_SWEEP=full:always,true,0 does one combination, and
 # DBLINK_SWEEP=always,true,0,c,10,pause,INT (streaming, fail_on_error, TLS,
@@ -36,7 +36,7 @@ my ($local, $remote) = make_pair(
 	remote => {
 		hba => ['host all swept 127.0.0.1/32 scram-sha-256'],
 		conf => ["password_encryption = 'scram-sha-256'", "log_min_messages = fatal"] },
-	local => { env => module_env(), conf => ["log_min_messages = log"] });
+	local => { conf => ["log_min_messages = log"] });
 watch($remote)->run("CREATE ROLE swept LOGIN PASSWORD '$password'");
 my $can_tls = certificate($remote);
 

@@ -1,18 +1,16 @@
-#!/usr/bin/perl
+# Parity - a corpus file as a script for psql, and the judgement of what two servers
+# answered to it, statement by statement, against the list of differences.
 #
-# parity/tool.pl - the two jobs of script/parity that need more than a shell.
-#
-#   tool.pl prepare FILE            the corpus file as a psql script, with a
-#                                   marker before each statement
-#   tool.pl compare [flags] SANDBOX FILE...
-#                                   the answers of both sides, statement by
-#                                   statement, against the list of differences
-#
-# Core Perl only.
+# t/parity.pl runs the servers.  Core Perl only.
+
+package Parity;
 
 use strict;
 use warnings;
+use Exporter 'import';
 use File::Basename qw(basename dirname);
+
+our @EXPORT = qw(prepare compare unlisted totals);
 
 my $here = dirname(__FILE__);
 
@@ -101,37 +99,35 @@ sub corpus
 	return @items;
 }
 
-# prepare FILE: print the psql script.
+# prepare FILE: the psql script, with a marker before each statement.
 sub prepare
 {
 	my ($file) = @_;
+	my $script = join '', map { "$_\n" } @prologue;
 
-	print "$_\n" for @prologue;
 	for my $item (corpus($file))
 	{
-		print "\\echo \@\@\@ $item->{key}\n" if defined $item->{key};
-		print "$item->{text}\n";
+		$script .= "\\echo \@\@\@ $item->{key}\n" if defined $item->{key};
+		$script .= "$item->{text}\n";
 	}
+	return $script;
 }
 
-# answers FILE SANDBOX SIDE: what one side said, by key, without what can't
-# be equal: the source line in the server, directories, ports and the number of
-# the transaction that a lock is waited for.
+# answers SIDE: what it said, by key, without what can't be equal: the source line
+# in the server, directories, ports and the number of the transaction that a lock
+# is waited for. SIDE is a hash: file (the answers), host, port, tree.
 sub answers
 {
-	my ($file, $sandbox, $side) = @_;
-	my $host = "$sandbox/run/parity-$side";
-	my $port = read_text("$sandbox/run/parity/$side.port");
+	my ($side) = @_;
 	my (%answer, $key);
 
-	chomp $port;
-	for my $line (split /\n/, read_text($file))
+	for my $line (split /\n/, read_text($side->{file}))
 	{
 		if ($line =~ /^\@\@\@ (.*)$/) { $key = $1; $answer{$key} = ''; next }
 		next if !defined $key || $line =~ /^LOCATION:  /;
-		$line =~ s/\Q$host\E/HOST/g;
-		$line =~ s/\b$port\b/PORT/g if $port ne '';
-		$line =~ s/\Q$sandbox\E\/(?:ours|stock)\b/TREE/g;
+		$line =~ s/\Q$side->{host}\E/HOST/g;
+		$line =~ s/\b$side->{port}\b/PORT/g;
+		$line =~ s/\Q$side->{tree}\E\b/TREE/g;
 		$line =~ s/ on transaction \d+/ on transaction XID/;
 		$answer{$key} .= "$line\n";
 	}
@@ -141,9 +137,14 @@ sub answers
 # The lists of differences: one that always holds; for each major from which on
 # something differs, one more; and, where even the corpus's connections back to
 # the same server stream, one more. A later one goes before an earlier one.
-my @lists = grep { -e } "$here/differences",
-  map({ "$here/differences.$_" } 16 .. ($ENV{PG_MAJOR} || 15)),
-  ($ENV{DBLINK_STREAMING} || '') eq 'always' ? "$here/differences.always" : ();
+my @lists;
+
+sub lists
+{
+	my ($major) = @_;
+	return grep { -e } "$here/differences", map({ "$here/differences.$_" } 16 .. $major),
+	  ($ENV{DBLINK_STREAMING} || '') eq 'always' ? "$here/differences.always" : ();
+}
 
 # read_differences: the listed keys, each with its reason.
 sub read_differences
@@ -205,104 +206,101 @@ sub excerpt
 	return ('(only the lines that differ)', grep { !$other{$_} } @lines);
 }
 
-# show TITLE, ITEM, STOCK, OURS, EXPECTED: one difference, for people.
-sub show
+# shown TITLE, ITEM, STOCK, OURS, EXPECTED: one difference, for people.
+sub shown
 {
 	my ($title, $item, $stock, $ours, $expected) = @_;
 	my $compared = defined $expected ? $expected : $stock;
 
-	print "--- $item->{key}: $title\n$item->{text}\n";
+	my $text = "--- $item->{key}: $title\n$item->{text}\n";
 	for ([ 'stock', $stock, $ours ], [ 'ours', $ours, $compared ],
 		[ 'expected of ours', $expected, $ours ])
 	{
 		next unless defined $_->[1];
-		print "$_->[0]:\n", map { "    $_\n" } excerpt($_->[1], $_->[2]);
+		$text .= join '', "$_->[0]:\n", map { "    $_\n" } excerpt($_->[1], $_->[2]);
 	}
+	return $text;
 }
 
-# compare FLAGS, SANDBOX, FILES: judge every statement; 0 if all is as it
-# should be.
+my (%reason, %recorded, %unseen);
+my %count = map { $_ => 0 } qw(statements equal expected unexpected);
+
+# compare FLAGS, FILE, STOCK, OURS: judge every statement of a corpus file, whose answers
+# the two sides have (see answers). Returns what is to be shown, and the number of
+# unexpected differences. FLAGS is a hash: major (of the servers), self (no difference
+# is expected), accept (take what ours answers), verbose (show expected differences, too).
 sub compare
 {
-	my ($flag, $sandbox, @files) = @_;
-	my %reason = $flag->{'--no-differences'} ? () : read_differences();
-	my %recorded = read_recorded();
-	my %unseen = %reason;
-	my ($statements, $equal, $expected, $unexpected) = (0, 0, 0, 0);
+	my ($flag, $file, $stock, $ours) = @_;
+	my %stock = answers($stock);
+	my %ours = answers($ours);
+	my ($shown, $before) = ('', $count{unexpected});
 
-	for my $file (@files)
+	if (!@lists)
 	{
-		my $name = basename($file, '.sql');
-		my %stock = answers("$sandbox/run/parity/$name.stock", $sandbox, 'stock');
-		my %ours = answers("$sandbox/run/parity/$name.ours", $sandbox, 'ours');
-		my @items = grep { defined $_->{key} } corpus($file);
-
-		push @items, { key => 'sessions left behind', text => "-- after $name" };
-		for my $item (@items)
-		{
-			my $key = $item->{key};
-			my ($s, $o) = ($stock{$key}, $ours{$key});
-
-			$statements++;
-			delete $unseen{$key};
-			if (!defined $s || !defined $o)
-			{
-				show((!defined $s ? 'stock' : 'ours') . ' gave no answer', $item, $s, $o);
-				$unexpected++;
-			}
-			elsif ($s eq $o)
-			{
-				if ($reason{$key})
-				{
-					show("is listed ($reason{$key}) but does not differ", $item, $s);
-					$unexpected++;
-				}
-				else { $equal++ }
-			}
-			elsif (!$reason{$key})
-			{
-				show('differs', $item, $s, $o);
-				$unexpected++;
-			}
-			elsif ($flag->{'--accept'} || (defined $recorded{$key} && $recorded{$key} eq $o))
-			{
-				show("differs as expected ($reason{$key})", $item, $s, $o)
-				  if $flag->{'--verbose'} || $flag->{'--accept'};
-				$recorded{$key} = $o;
-				$expected++;
-			}
-			else
-			{
-				show("differs ($reason{$key}), but not as recorded", $item, $s, $o,
-					defined $recorded{$key} ? $recorded{$key} : "(nothing recorded)");
-				$unexpected++;
-			}
-		}
+		@lists = lists($flag->{major});
+		%reason = $flag->{self} ? () : read_differences();
+		%recorded = read_recorded();
+		%unseen = %reason;
 	}
-	if (!$flag->{'--partial'})
+	for my $item (grep({ defined $_->{key} } corpus($file)), { key => 'sessions left behind', text => '-- after ' . basename($file) })
 	{
-		for (sort keys %unseen)
+		my $key = $item->{key};
+		my ($s, $o) = ($stock{$key}, $ours{$key});
+		my $why = $reason{$key};
+		my $verdict = 'unexpected';
+
+		$count{statements}++;
+		delete $unseen{$key};
+		if (!defined $s || !defined $o)
 		{
-			print "--- $_: is listed ($unseen{$_}) but is not in the corpus\n";
-			$unexpected++;
+			$shown .= shown((!defined $s ? 'stock' : 'ours') . ' gave no answer', $item, $s, $o);
 		}
+		elsif ($s eq $o && $why)
+		{
+			$shown .= shown("is listed ($why) but does not differ", $item, $s);
+		}
+		elsif ($s eq $o)
+		{
+			$verdict = 'equal';
+		}
+		elsif (!$why)
+		{
+			$shown .= shown('differs', $item, $s, $o);
+		}
+		elsif ($flag->{accept} || (defined $recorded{$key} && $recorded{$key} eq $o))
+		{
+			$shown .= shown("differs as expected ($why)", $item, $s, $o)
+			  if $flag->{verbose} || $flag->{accept};
+			$recorded{$key} = $o;
+			$verdict = 'expected';
+		}
+		else
+		{
+			$shown .= shown("differs ($why), but not as recorded", $item, $s, $o,
+				defined $recorded{$key} ? $recorded{$key} : "(nothing recorded)");
+		}
+		$count{$verdict}++;
 	}
-	if ($flag->{'--accept'})
+	if ($flag->{accept})
 	{
 		$reason{$_} or delete $recorded{$_} for keys %recorded;
 		write_recorded(\%recorded);
 	}
-	print "parity: $statements statements, $equal equal, "
-	  . "$expected expected differences, $unexpected unexpected\n";
-	return $unexpected ? 1 : 0;
+	return ($shown, $count{unexpected} - $before);
 }
 
-my $job = shift @ARGV || '';
-if ($job eq 'prepare' && @ARGV == 1) { prepare($ARGV[0]) }
-elsif ($job eq 'compare')
+# unlisted: the keys that are listed, but were not in any file.
+sub unlisted
 {
-	my %flag;
-	$flag{ shift @ARGV } = 1 while @ARGV && $ARGV[0] =~ /^--/;
-	exit compare(\%flag, @ARGV);
+	return sort keys %unseen;
 }
-else { die "usage: tool.pl prepare FILE | tool.pl compare [flags] SANDBOX FILE...\n" }
+
+# totals: the counts of all files, in words.
+sub totals
+{
+	return "$count{statements} statements, $count{equal} equal, "
+	  . "$count{expected} expected differences, $count{unexpected} unexpected";
+}
+
+1;
