@@ -92,6 +92,7 @@ typedef struct DblinkStream DblinkStream;	/* rows on demand, stream.c */
 typedef struct DblinkDecoder DblinkDecoder; /* rows to Datums, decode.c */
 typedef struct DblinkBatch DblinkBatch; /* some raw rows, rows.c */
 typedef struct DblinkSpool DblinkSpool; /* many of them, rows.c */
+typedef struct DblinkAttempt DblinkAttempt; /* to connect, establish.c */
 typedef struct DblinkSink DblinkSink;	/* rows into a tuplestore, result.c */
 typedef struct DblinkGather DblinkGather;	/* rows of several, gather.c */
 
@@ -308,7 +309,8 @@ typedef enum DblinkFollowState
 
 /*
  * A remote transaction that follows the local one.  All zero if there is none.  Only
- * follow.c writes to it, except that exchange.c notes that it has ended.
+ * follow.c writes to it, except that exchange.c notes that it has ended, and which text
+ * was not read.
  */
 typedef struct DblinkFollow
 {
@@ -401,6 +403,16 @@ typedef struct DblinkConnInfo
 										 * if the string does not parse */
 	const char *error;			/* why it does not, NULL if memory ran out */
 } DblinkConnInfo;
+
+/* One of several connections that are taken into use at once (session.c). */
+typedef struct DblinkOpening
+{
+	const char *source;			/* as for one */
+	const char *origin;			/* what it is, in words, for a WARNING */
+	DblinkConn *conn;			/* the result; NULL if it can't be opened */
+	DblinkAttempt *attempt;		/* while it is being established */
+	const DblinkConnInfo *conninfo;
+} DblinkOpening;
 
 /* Options of servers and user mappings that libpq does not know. */
 #define DBLINK_LOOPBACK_OPTION		"loopback"
@@ -671,8 +683,7 @@ extern DblinkConn *dbl_session_get(const char *name);
 extern bool dbl_session_close_if_open(const char *name);
 extern void dbl_session_close(const char *name);
 extern DblinkConn *dbl_session_get_or_open(const char *name_or_source);
-extern void dbl_session_try_open(const char *name_or_source, const char *action,
-								 DblinkConn **conn);
+extern void dbl_session_get_or_open_all(DblinkOpening *openings, int count, bool skip);
 extern void dbl_session_open(const char *name, const char *source);
 extern void dbl_session_reuse(const char *name, const char *source);
 
@@ -755,6 +766,7 @@ extern void dbl_follow_commit(void);
 extern void dbl_follow_release(int level);
 extern void dbl_follow_abort(int level);
 extern void dbl_follow_rolled_back(DblinkConn *conn);
+extern void dbl_follow_lost(DblinkConn *conn);
 extern void dbl_follow_end(void);
 
 /* recover.c */
@@ -777,8 +789,9 @@ extern Datum dbl_reg_names(bool *isnull);
 
 /* establish.c */
 extern bool dbl_est_reserve_fd(DblinkConn *conn);
-extern void dbl_est_connect(DblinkConn *conn, const DblinkConnInfo *conninfo,
-							bool (*make_room) (void));
+extern DblinkAttempt *dbl_est_start(DblinkConn *conn, const DblinkConnInfo *conninfo,
+									bool (*make_room) (void));
+extern void dbl_est_finish(DblinkAttempt *attempt, List *others);
 extern void dbl_est_set_encoding(DblinkConn *conn);
 extern bool dbl_est_loops_back(DblinkConn *conn);
 
@@ -923,6 +936,9 @@ extern const char *dbl_cancel_query(DblinkConn *conn);
 extern int	dbl_remote_wait(DblinkConn *conn, int events, long timeout_ms,
 							uint32 wait_event);
 extern void dbl_remote_wait_any(List *conns, long timeout_ms, uint32 wait_event);
+extern void dbl_remote_wait_events(List *conns, List *events, long timeout_ms,
+								   uint32 wait_event);
+extern bool dbl_remote_is_ready(DblinkConn *conn, int events);
 extern bool dbl_remote_is_readable(DblinkConn *conn);
 extern bool dbl_remote_is_closed(DblinkConn *conn);
 extern bool dbl_remote_is_encrypted(DblinkConn *conn);

@@ -524,7 +524,7 @@ sub wake_item
 	my $query = 'SELECT pg_sleep(0.01)::text || @';
 	my %loop = map {
 		$_ => "FOR i IN 1..$size{wakes} LOOP
-			PERFORM dblink_send_query('c', replace(" . literal($query) . ", '@', i::text));
+			PERFORM dblink_send_query('c', replace(" . literal($query) . ", '\@', i::text));
 			" . ($_ eq 'wait' ? "PERFORM dblink_wait('{c}');" :
 			  "WHILE dblink_is_busy('c') = 1 LOOP PERFORM pg_sleep(0.01); END LOOP;") . "
 			PERFORM * FROM dblink_get_result('c') AS t(v text);

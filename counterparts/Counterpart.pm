@@ -203,4 +203,21 @@ END
 	$? = $status;
 }
 
+# ---------------------------------------------------------------------
+# A server that something else has started, on 127.0.0.1.
+package Counterpart::Node;
+
+use strict;
+use warnings;
+
+sub new
+{
+	my ($class, $name, $port) = @_;
+	return bless { name => $name, port => $port }, $class;
+}
+
+sub name { return $_[0]->{name} }
+sub host { return '127.0.0.1' }
+sub port { return $_[0]->{port} }
+
 1;

@@ -226,9 +226,8 @@ missing_packages()
 	[[ -e /usr/include/stdio.h ]] || echo libc6-dev
 	missing_tools gcc make openssl
 	[[ ${1:-} == test ]] || return 0
-	missing_tools prove:perl nm:binutils valgrind
+	missing_tools prove:perl nm:binutils valgrind /usr/share/i18n/locales/de_DE:locales
 	perl -MIPC::Run -e 1 2>/dev/null || echo libipc-run-perl
-	[[ -e /usr/share/i18n/locales/de_DE ]] || echo locales
 }
 
 # missing_tools COMMAND[:PACKAGE]...: the packages of the commands, or files, that are
@@ -238,7 +237,7 @@ missing_tools()
 	local tool
 
 	for tool in "$@"; do
-		[[ -e ${tool%%:*} ]] || have "${tool%%:*}" || echo "${tool#*:}"
+		[[ $tool == /* && -e ${tool%%:*} ]] || have "${tool%%:*}" || echo "${tool#*:}"
 	done
 }
 

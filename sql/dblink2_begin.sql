@@ -426,6 +426,13 @@ INSERT INTO here VALUES ('b');
 SELECT dblink_exec('a', $$SELECT E'\''; SAVEPOINT mine$$);
 SELECT dblink_exec('a', $$SAVEPOINT other; INSERT INTO there VALUES ('b'); ROLLBACK TO other; RELEASE other; INSERT INTO there VALUES ('b')$$);
 COMMIT;
+-- nor does one that is rolled back with a savepoint
+BEGIN;
+SELECT dblink_begin('a');
+SAVEPOINT one;
+SELECT dblink_exec('a', $$SELECT E'\''; SAVEPOINT mine$$);
+ROLLBACK TO one;
+COMMIT;
 RESET backslash_quote;
 SELECT sides();
 -- strings are read as the remote reads them: the first is one, the second is refused
@@ -500,6 +507,28 @@ BEGIN;
 SELECT dblink_begin('a');
 SELECT dblink_send_query('a', 'INSERT INTO there VALUES (''h''); SELECT pg_sleep(600)');
 ROLLBACK;
+SELECT sides();
+-- should fail at once: what runs there is cancelled, and not let complete as in a transaction
+-- of the user's
+BEGIN;
+SELECT dblink_begin('a');
+SELECT put('a', 'h');
+SELECT * FROM dblink('a', 'SELECT ''x'', pg_sleep(CASE WHEN g > 5000 THEN 600 END) FROM generate_series(1, 5001) g') AS t(x int, y text);
+ROLLBACK;
+SELECT sides();
+-- a query whose result can't be read is cancelled with those that follow, and rolled back
+DO $$
+BEGIN
+	PERFORM dblink_begin('a');
+	BEGIN
+		PERFORM dblink_send_query('a', 'INSERT INTO there VALUES (''h'') RETURNING ''x'';'
+			' SELECT repeat(''x'', 100) FROM generate_series(1, 1000); SELECT pg_sleep(600)');
+		WHILE dblink_is_busy('a') = 1 LOOP END LOOP;
+		PERFORM * FROM dblink_get_result('a') AS t(x int);
+	EXCEPTION WHEN invalid_text_representation THEN
+		RAISE NOTICE 'no number';
+	END;
+END $$;
 SELECT sides();
 -- one of an outer level is not cancelled, although a result of it is being read when an
 -- inner one fails: h i

@@ -140,8 +140,8 @@ dblink_query_as(PG_FUNCTION_ARGS)
 }
 
 /*
- * Return the number in a command tag, of which libpq gives the text; *isnull if there
- * is none.  Throws 08P01 if it is no number that a server could mean.
+ * Return the number in a command tag, of which libpq returns the text; *isnull if
+ * there is none.  Throws 08P01 if it is no number that a server could mean.
  */
 static int64
 tag_number(const char *number, bool *isnull)

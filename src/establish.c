@@ -43,9 +43,21 @@ typedef enum DblinkOutcome
 	DBLINK_TIMED_OUT			/* an address did not answer in time */
 } DblinkOutcome;
 
-/* What we have libpq connect with, from one attempt to the next. */
-typedef struct DblinkAttempt
+/* The address that libpq is trying; a change restarts the time limit. */
+typedef struct DblinkAddress
 {
+	char		host[NI_MAXHOST];
+	char		hostaddr[NI_MAXHOST];
+	char		port[NI_MAXSERV];
+} DblinkAddress;
+
+/*
+ * What we have libpq connect with, from one attempt to the next, and how far the current
+ * one has come.
+ */
+struct DblinkAttempt
+{
+	DblinkConn *conn;
 	const DblinkConnInfo *conninfo;
 	const char *encoding;		/* what to ask the remote for, or NULL */
 	DblinkHosts hosts;			/* the remaining ones after a time-out */
@@ -53,7 +65,13 @@ typedef struct DblinkAttempt
 	TimestampTz room_at;		/* when to call this: */
 	bool		(*make_room) (void);	/* releases what this session does not
 										 * need; NULL when it has */
-} DblinkAttempt;
+
+	const PQconninfoOption *options;	/* of the current one */
+	PostgresPollingStatusType status;	/* what libpq waits for */
+	long		timeout;		/* for each address, in ms; -1 for none */
+	TimestampTz deadline;		/* of this one: */
+	DblinkAddress address;
+};
 
 /* The parameters of PQconnectStartParams(). */
 typedef struct DblinkParams
@@ -62,14 +80,6 @@ typedef struct DblinkParams
 	const char *keywords[7];
 	const char *values[7];
 } DblinkParams;
-
-/* The address that libpq is trying; a change restarts the time limit. */
-typedef struct DblinkAddress
-{
-	char		host[NI_MAXHOST];
-	char		hostaddr[NI_MAXHOST];
-	char		port[NI_MAXSERV];
-} DblinkAddress;
 
 /*
  * Reserve a file descriptor for a connection that is about to be made.  Returns
@@ -271,6 +281,99 @@ is_password_refused(PGconn *pgconn)
 }
 
 /*
+ * What libpq waits for.
+ */
+static int
+wanted_event(const DblinkAttempt *attempt)
+{
+	return attempt->status == PGRES_POLLING_READING ? WL_SOCKET_READABLE : WL_SOCKET_WRITEABLE;
+}
+
+/*
+ * Check whether libpq has succeeded or failed.
+ */
+static bool
+is_over(const DblinkAttempt *attempt)
+{
+	return PQstatus(attempt->conn->pgconn) == CONNECTION_BAD ||
+		(attempt->status != PGRES_POLLING_READING && attempt->status != PGRES_POLLING_WRITING);
+}
+
+/*
+ * Return how long the address that libpq is trying may still take, in milliseconds; -1
+ * for ever.
+ */
+static long
+address_time_left(DblinkAttempt *attempt)
+{
+	if (attempt->timeout < 0)
+		return -1;
+	if (is_new_address(attempt->conn->pgconn, &attempt->address))
+		attempt->deadline = dbl_deadline(attempt->timeout);
+	return dbl_time_left(attempt->deadline);
+}
+
+/*
+ * Let libpq go on.  It sends the first byte in the step after it has connected: so
+ * this is where we look who is there, if that matters.
+ */
+static void
+connect_step(DblinkAttempt *attempt)
+{
+	PGconn	   *pgconn = attempt->conn->pgconn;
+
+	if (OidIsValid(attempt->conninfo->loopback) && PQstatus(pgconn) == CONNECTION_MADE)
+		dbl_loop_peer_check(pgconn);
+	attempt->status = PQconnectPoll(pgconn);
+}
+
+/*
+ * Let libpq go on with other connections, where it can.  One whose address has taken too
+ * long waits for its own turn.
+ */
+static void
+step_others(List *others)
+{
+	ListCell   *cell;
+
+	foreach(cell, others)
+	{
+		DblinkAttempt *other = lfirst(cell);
+
+		if (!is_over(other) && address_time_left(other) != 0 &&
+			dbl_remote_is_ready(other->conn, wanted_event(other)))
+			connect_step(other);
+	}
+}
+
+/*
+ * Wait until one of several sockets is ready for libpq to go on.  Returns whether that of
+ * the attempt is; the others have gone on, too.
+ */
+static bool
+wait_with_others(DblinkAttempt *attempt, long left, uint32 wait_event, List *others)
+{
+	List	   *conns = list_make1(attempt->conn);
+	List	   *events = list_make1_int(wanted_event(attempt));
+	ListCell   *cell;
+
+	foreach(cell, others)
+	{
+		DblinkAttempt *other = lfirst(cell);
+
+		if (is_over(other) || address_time_left(other) == 0)
+			continue;
+		conns = lappend(conns, other->conn);
+		events = lappend_int(events, wanted_event(other));
+	}
+	dbl_remote_wait_events(conns, events, left, wait_event);
+	list_free(conns);
+	list_free(events);
+	step_others(others);
+	return dbl_remote_is_ready(attempt->conn, wanted_event(attempt));
+}
+
+/*
  * Wait until the socket is ready for libpq to go on, up to "left" milliseconds (-1:
  * for ever).  Returns false if the time is over, or something else has happened.
  *
@@ -278,13 +381,15 @@ is_password_refused(PGconn *pgconn)
  * in a pooler's queue: so after a second, what we do not need is given back.
  */
 static bool
-connect_wait(DblinkConn *conn, DblinkAttempt *attempt, int event, long left)
+connect_wait(DblinkAttempt *attempt, long left, List *others)
 {
+	DblinkConn *conn = attempt->conn;
 	uint32		wait_event = dbl_wait_event(conn->kind == DBLINK_ONE_CALL ?
 											DBLINK_WAIT_GET_CONNECT :
 											DBLINK_WAIT_CONNECT);
 	bool		patient = attempt->make_room != NULL;
 	long		room_left = patient ? dbl_time_left(attempt->room_at) : -1;
+	bool		ready;
 
 	if (patient && room_left == 0)
 	{
@@ -293,56 +398,30 @@ connect_wait(DblinkConn *conn, DblinkAttempt *attempt, int event, long left)
 	}
 	if (patient && (left < 0 || room_left < left))
 		left = room_left;
-	event = dbl_remote_wait(conn, event, left, wait_event);
+	if (others != NIL)
+		ready = wait_with_others(attempt, left, wait_event, others);
+	else
+		ready = dbl_remote_wait(conn, wanted_event(attempt), left, wait_event) != 0;
 	CHECK_FOR_INTERRUPTS();
-	return event != 0;
-}
-
-/*
- * Let libpq go on.  It sends the first byte in the step after it has connected: so
- * this is where we look who is there, if that matters.
- */
-static PostgresPollingStatusType
-connect_step(DblinkConn *conn, const DblinkAttempt *attempt)
-{
-	if (OidIsValid(attempt->conninfo->loopback) &&
-		PQstatus(conn->pgconn) == CONNECTION_MADE)
-		dbl_loop_peer_check(conn->pgconn);
-	return PQconnectPoll(conn->pgconn);
+	return ready;
 }
 
 /*
  * Go on connecting until libpq has succeeded or failed.  Returns false if an
- * address did not answer in "timeout" milliseconds.
+ * address did not answer in time.
  */
 static bool
-connect_poll(DblinkConn *conn, DblinkAttempt *attempt, long timeout)
+connect_poll(DblinkAttempt *attempt, List *others)
 {
-	PostgresPollingStatusType status = PGRES_POLLING_WRITING;
-	TimestampTz deadline = 0;
-	DblinkAddress address = {0};
-
-	if (PQstatus(conn->pgconn) == CONNECTION_BAD)
-		return true;
-
-	while (status == PGRES_POLLING_READING || status == PGRES_POLLING_WRITING)
+	while (!is_over(attempt))
 	{
-		bool		reading = (status == PGRES_POLLING_READING);
-		int			event = reading ? WL_SOCKET_READABLE : WL_SOCKET_WRITEABLE;
-		long		left = -1;
+		long		left = address_time_left(attempt);
 
-		if (timeout >= 0)
-		{
-			if (is_new_address(conn->pgconn, &address))
-				deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													   timeout);
-			left = dbl_time_left(deadline);
-			if (left == 0)
-				return false;
-		}
-		if (connect_wait(conn, attempt, event, left))
-			status = connect_step(conn, attempt);
-		dbl_notice_report(conn);
+		if (left == 0)
+			return false;
+		if (connect_wait(attempt, left, others))
+			connect_step(attempt);
+		dbl_notice_report(attempt->conn);
 	}
 	return true;
 }
@@ -412,25 +491,36 @@ is_encoding_refused(PGconn *pgconn)
 }
 
 /*
- * Connect with the parameters of an attempt, and return how that ended.  If it is
- * by a time-out, take the address out of those for the next attempt; throws 08001
- * if there is no other.
+ * Begin to connect with the parameters of an attempt.
  */
-static DblinkOutcome
-connect_once(DblinkConn *conn, DblinkAttempt *attempt)
+static void
+connect_begin(DblinkAttempt *attempt)
 {
-	const PQconninfoOption *options;
-	long		timeout = -1;
+	DblinkConn *conn = attempt->conn;
 
 	connect_start(conn, attempt);
-	options = dbl_opt_effective(conn->pgconn);
+	attempt->options = dbl_opt_effective(conn->pgconn);
+	attempt->status = PGRES_POLLING_WRITING;
+	memset(&attempt->address, 0, sizeof(attempt->address));
+	attempt->timeout = -1;
 	if (PQstatus(conn->pgconn) != CONNECTION_BAD)
-		timeout = connect_timeout(conn->pgconn, options);
+		attempt->timeout = connect_timeout(conn->pgconn, attempt->options);
+	(void) address_time_left(attempt);
+}
 
-	if (!connect_poll(conn, attempt, timeout))
+/*
+ * Go on to the end, and return how that was.  If it is by a time-out, take the address
+ * out of those for the next attempt; throws 08001 if there is no other.
+ */
+static DblinkOutcome
+connect_end(DblinkAttempt *attempt, List *others)
+{
+	DblinkConn *conn = attempt->conn;
+
+	if (!connect_poll(attempt, others))
 	{
 		append_problem(&attempt->timed_out, conn->pgconn, "timeout expired");
-		if (!dbl_hosts_skip(&attempt->hosts, options, conn->pgconn))
+		if (!dbl_hosts_skip(&attempt->hosts, attempt->options, conn->pgconn))
 			dbl_err_not_connected(attempt->timed_out.data);
 		return DBLINK_TIMED_OUT;
 	}
@@ -442,56 +532,73 @@ connect_once(DblinkConn *conn, DblinkAttempt *attempt)
 }
 
 /*
- * Connect.  The caller has checked that the conninfo string parses, and reserved a
- * file descriptor.
+ * Begin to connect, without waiting.  The caller has checked that the conninfo string
+ * parses, and reserved a file descriptor.
  *
  * connect_timeout holds for each address.  A remote that cannot convert to our
  * encoding keeps its own, because its data is checked before it is used.  If the
  * remote refuses us, it is tried once more after make_room_call(), which returns
- * whether it could give something back.  Throws 08001 with libpq's reason.
+ * whether it could give something back.
+ *
+ * The result is for dbl_est_finish(), in the current memory context.  Throws 08001 if a
+ * connect_timeout is not valid.
  */
-void
-dbl_est_connect(DblinkConn *conn, const DblinkConnInfo *conninfo,
-				bool (*make_room_call) (void))
+DblinkAttempt *
+dbl_est_start(DblinkConn *conn, const DblinkConnInfo *conninfo,
+			  bool (*make_room_call) (void))
 {
-	DblinkAttempt attempt = {
-		.conninfo = conninfo,
-		.room_at = dbl_deadline(PATIENCE_MS),
-		.make_room = make_room_call
-	};
+	DblinkAttempt *attempt = palloc0(sizeof(DblinkAttempt));
 
 	Assert(!conn->open && conninfo->options != NULL);
 
+	attempt->conn = conn;
+	attempt->conninfo = conninfo;
+	attempt->room_at = dbl_deadline(PATIENCE_MS);
+	attempt->make_room = make_room_call;
+
 	/* If the user has chosen an encoding, it is for the remote to refuse. */
 	if (dbl_opt_value(conninfo->options, "client_encoding") == NULL)
-		attempt.encoding = GetDatabaseEncodingName();
-	initStringInfo(&attempt.timed_out);
+		attempt->encoding = GetDatabaseEncodingName();
+	initStringInfo(&attempt->timed_out);
+	connect_begin(attempt);
+	return attempt;
+}
+
+/*
+ * Connect.  While we wait, libpq goes on with other connections that were started.
+ * Throws 08001 with libpq's reason.
+ */
+void
+dbl_est_finish(DblinkAttempt *attempt, List *others)
+{
+	DblinkConn *conn = attempt->conn;
 
 	for (;;)
 	{
-		switch (connect_once(conn, &attempt))
+		switch (connect_end(attempt, others))
 		{
 			case DBLINK_CONNECTED:
 				PQsetnonblocking(conn->pgconn, 1);
 				return;
 			case DBLINK_REFUSED:
-				if (!is_password_refused(conn->pgconn) && make_room(&attempt))
+				if (!is_password_refused(conn->pgconn) && make_room(attempt))
 				{
-					memset(&attempt.hosts, 0, sizeof(attempt.hosts));
-					resetStringInfo(&attempt.timed_out);
+					memset(&attempt->hosts, 0, sizeof(attempt->hosts));
+					resetStringInfo(&attempt->timed_out);
 					break;
 				}
-				appendStringInfoString(&attempt.timed_out,
+				appendStringInfoString(&attempt->timed_out,
 									   PQerrorMessage(conn->pgconn));
-				dbl_err_not_connected(attempt.timed_out.data);
+				dbl_err_not_connected(attempt->timed_out.data);
 				break;
 			case DBLINK_ENCODING_REFUSED:
-				attempt.encoding = NULL;
+				attempt->encoding = NULL;
 				break;
 			case DBLINK_TIMED_OUT:
 				break;
 		}
 		connect_abandon(conn);
+		connect_begin(attempt);
 	}
 }
 

@@ -39,8 +39,8 @@
 #define NOTIFY_MS		10
 
 /*
- * Reads that follow one of an encrypted connection: what is decrypted at a time has 16
- * kB at most, and libpq takes at least 8 kB of it at a time.
+ * Reads that follow one of an encrypted connection.  What is decrypted at a time has 16
+ * kB at most, and a libpq that does not take all of it takes at least 8 kB at a time.
  */
 #define HIDDEN_READS	2
 
@@ -195,7 +195,8 @@ dbl_ex_clear(DblinkConn *conn)
 /*
  * The exchange is over.  Its result stays, and so does who reads it.
  *
- * Throws 25000 if a transaction that follows ours has come to its end in it.
+ * Throws 25000 if a transaction that follows ours has come to its end in it; but not to a
+ * stream, which could be read on if the error was caught.
  */
 void
 dbl_ex_end(DblinkConn *conn)
@@ -210,7 +211,7 @@ dbl_ex_end(DblinkConn *conn)
 	ex->reader = was.reader;
 	strlcpy(ex->tuples, was.tuples, sizeof(ex->tuples));
 	note_state(conn);
-	if (unlikely(conn->follow.state == DBLINK_FOLLOW_ENDED))
+	if (unlikely(conn->follow.state == DBLINK_FOLLOW_ENDED) && ex->reader == NULL)
 		dbl_err_follow_ended(conn);
 }
 
@@ -372,6 +373,7 @@ dbl_ex_post(DblinkConn *conn, const char *sql)
 	dbl_ex_clear(conn);
 	if (!PQsendQuery(conn->pgconn, sql))
 		return false;
+	conn->follow.unread = false;
 	begin_own(conn, DBLINK_RUNNING, in_xact);
 	return true;
 }
@@ -880,7 +882,7 @@ keep_last(DblinkExchange *ex)
 
 /*
  * Note the number in the tag of the result being looked at.  Of rows in parts, libpq
- * gives the tag to the last part, or to the end if that part is full.
+ * returns the tag with the last part, or with the end if that part is full.
  */
 static void
 note_tuples(DblinkExchange *ex, bool in_parts)

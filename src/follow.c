@@ -871,6 +871,17 @@ dbl_follow_rolled_back(DblinkConn *conn)
 }
 
 /*
+ * The connection is about to be closed, but ours goes on: it can't commit.  Never throws.
+ */
+void
+dbl_follow_lost(DblinkConn *conn)
+{
+	Assert(conn->follow.state != DBLINK_FOLLOW_NONE &&
+		   conn->follow.state != DBLINK_FOLLOW_COMMITTED);
+	conn->follow.state = DBLINK_FOLLOW_ENDED;
+}
+
+/*
  * The transaction is over, and nothing follows it any more.  Nothing is sent.
  */
 void

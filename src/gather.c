@@ -14,9 +14,6 @@
  * (recover.c).  With dblink.gather_failures = skip, the error of a member is a WARNING,
  * and only its own rows are missing.
  *
- * Connections to foreign servers and by conninfo strings are established one after the
- * other.
- *
  * Memory: the gather and all it makes are in the context in which it was opened.
  *
  *-------------------------------------------------------------------------
@@ -250,28 +247,38 @@ name_origin(Member *member, int i)
 }
 
 /*
- * Take the connection of a member into use.  Throws as dbl_session_get() does, and with a
- * query, as dbl_session_get_or_open(); except that one that can't be established is
+ * Take the connections of all members into use: as dbl_session_get() does, or with a
+ * query, dbl_session_get_or_open(); except that one that can't be established is
  * skipped, if that is wanted.
  */
 static void
-take_conn(DblinkGather *gather, int i)
+take_conns(DblinkGather *gather)
 {
-	Member	   *member = &gather->members[i];
-	const char *source = member->source;
+	DblinkOpening *openings = palloc0(sizeof(DblinkOpening) * gather->nmembers);
+	int			i;
 
-	name_origin(member, i);
-	if (gather->call->sql == NULL)
-		member->query.conn = dbl_session_get(source);
-	else if (gather->skip)
-		dbl_session_try_open(source, member->query.action, &member->query.conn);
-	else
-		member->query.conn = dbl_session_get_or_open(source);
-	if (member->query.conn == NULL)
-		return;
+	for (i = 0; i < gather->nmembers; i++)
+	{
+		Member	   *member = &gather->members[i];
 
-	/* Unlike in the functions of dblink, no users rely on a time-out. */
-	member->query.conn->deadlock_at_once = true;
+		name_origin(member, i);
+		openings[i].source = member->source;
+		openings[i].origin = member->query.origin;
+		if (gather->call->sql == NULL)
+			openings[i].conn = dbl_session_get(member->source);
+	}
+	if (gather->call->sql != NULL)
+		dbl_session_get_or_open_all(openings, gather->nmembers, gather->skip);
+	for (i = 0; i < gather->nmembers; i++)
+	{
+		gather->members[i].query.conn = openings[i].conn;
+
+		/* Unlike in the functions of dblink, no users rely on a time-out. */
+		if (openings[i].conn != NULL)
+			openings[i].conn->deadlock_at_once = true;
+		conn_check(gather, i);
+	}
+	pfree(openings);
 }
 
 /*
@@ -284,11 +291,7 @@ take_all(DblinkGather *gather)
 	int			i;
 
 	names_check(gather);
-	for (i = 0; i < gather->nmembers; i++)
-	{
-		take_conn(gather, i);
-		conn_check(gather, i);
-	}
+	take_conns(gather);
 	for (i = 0; i < gather->nmembers; i++)
 	{
 		DblinkQuery *query = &gather->members[i].query;
@@ -333,12 +336,19 @@ can_stream(DblinkGather *gather)
 }
 
 /*
- * A member has failed: throw its error, or warn.
+ * A member has failed: throw its error, or warn.  The warning names the connection, since
+ * clients do not show the context of one.
  */
 static void
 report(DblinkGather *gather, Member *member, const DblinkError *error)
 {
-	dbl_err_report(error, gather->skip ? WARNING : ERROR, member->query.action);
+	DblinkError warning = *error;
+
+	if (!gather->skip)
+		dbl_err_report(error, ERROR, member->query.action);
+	warning.primary = psprintf("%s was skipped: %s", member->query.origin, error->primary);
+	dbl_err_report(&warning, WARNING, member->query.action);
+	dbl_diag_note(NULL, error);
 }
 
 /*

@@ -375,7 +375,7 @@ connection_options(ForeignServer *server, List *mapping, DblinkConnKind kind)
 
 	for (i = 0; i < lengthof(fixed_options); i++)
 		options = add_option(options, fixed_options[i][0], fixed_options[i][1]);
-	/* An empty value would allow no method at all; this one is never used here. */
+	/* An empty value allows no method at all; "gss" never is on a socket. */
 	if (dbl_libpq_has_require_auth())
 		options = add_option(options, "require_auth", "!gss");
 

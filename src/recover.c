@@ -110,6 +110,9 @@ owns_no_more(DblinkExchange *ex)
 /*
  * Read one more result, and throw it away, if that is possible now.  NULL is the
  * end; where a statement was being described, that of its step only.
+ *
+ * While rows are copied to the remote, libpq processes nothing that arrives but notices.
+ * So that is ended first, whether the remote has taken what was sent or not.
  */
 static DrainStep
 drain_step(DblinkConn *conn)
@@ -118,7 +121,8 @@ drain_step(DblinkConn *conn)
 
 	if (PQstatus(conn->pgconn) == CONNECTION_BAD || owns_no_more(ex))
 		return DRAIN_END;
-	if (PQflush(conn->pgconn) == 1 || !dbl_ex_is_ready(conn))
+	if ((PQflush(conn->pgconn) == 1 && ex->copy.state != DBLINK_COPY_OPEN) ||
+		!dbl_ex_is_ready(conn))
 		return DRAIN_WAIT;
 
 	PQclear(ex->res);
@@ -216,7 +220,6 @@ roll_back(DblinkConn *conn)
 	DblinkExchange *ex = &conn->exchange;
 
 	dbl_cancel_close(conn);
-	conn->follow.unread = false;
 	if (status == PQTRANS_IDLE || status == PQTRANS_UNKNOWN)
 		ex->recovery = DBLINK_RECOVERY_USABLE;
 	else if (proc_exit_inprogress || ProcDiePending ||

@@ -147,6 +147,9 @@ dbl_reg_close(DblinkConn *conn)
 	if (conn == NULL)
 		return;
 
+	/* A transaction that follows ours must not be forgotten before ours is over. */
+	Assert(conn->follow.state == DBLINK_FOLLOW_NONE ||
+		   conn->follow.state == DBLINK_FOLLOW_COMMITTING);
 	if (conn == unnamed_connection)
 		unnamed_connection = NULL;
 	if (conn->kind == DBLINK_NAMED)

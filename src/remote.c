@@ -41,6 +41,16 @@
 #define TAKE_IN_MS		10
 
 /*
+ * Events of WaitEventSet as those of poll().
+ */
+static short
+poll_events(int events)
+{
+	return ((events & WL_SOCKET_READABLE) ? POLLIN : 0) |
+		((events & WL_SOCKET_WRITEABLE) ? POLLOUT : 0);
+}
+
+/*
  * Wait for a moment only, and on the socket alone.  Waiting on the latch, too, takes
  * several system calls to set up, which a small query would notice; and mostly the
  * answer arrives before that.  An interrupt is served one moment later.
@@ -48,12 +58,8 @@
 static int
 wait_socket_briefly(DblinkConn *conn, int events)
 {
-	struct pollfd pfd = {.fd = PQsocket(conn->pgconn)};
+	struct pollfd pfd = {.fd = PQsocket(conn->pgconn), .events = poll_events(events)};
 
-	if (events & WL_SOCKET_READABLE)
-		pfd.events |= POLLIN;
-	if (events & WL_SOCKET_WRITEABLE)
-		pfd.events |= POLLOUT;
 	if (poll(&pfd, 1, BRIEF_MS) <= 0)
 		return 0;
 	return ((pfd.revents & ~POLLOUT) ? WL_SOCKET_READABLE : 0) |
@@ -84,11 +90,11 @@ dbl_remote_wait(DblinkConn *conn, int events, long timeout_ms, uint32 wait_event
 }
 
 /*
- * Wait for a moment only, until one of several connections has something to read.
- * Returns whether one has.
+ * Wait for a moment only, until one of several connections has one of its events, which
+ * are WL_SOCKET_READABLE without a list.  Returns whether one has.
  */
 static bool
-wait_any_briefly(List *conns, long timeout_ms)
+wait_any_briefly(List *conns, List *events, long timeout_ms)
 {
 	struct pollfd *pfds = palloc(sizeof(struct pollfd) * list_length(conns));
 	int			n = 0;
@@ -99,10 +105,11 @@ wait_any_briefly(List *conns, long timeout_ms)
 	{
 		DblinkConn *conn = lfirst(cell);
 
-		if (PQstatus(conn->pgconn) != CONNECTION_OK)
+		if (PQsocket(conn->pgconn) < 0)
 			continue;
 		pfds[n].fd = PQsocket(conn->pgconn);
-		pfds[n++].events = POLLIN;
+		pfds[n++].events = events == NIL ? POLLIN :
+			poll_events(list_nth_int(events, foreach_current_index(cell)));
 	}
 	any = poll(pfds, n, timeout_ms) > 0;
 	pfree(pfds);
@@ -126,20 +133,21 @@ free_wait_set(void)
 }
 
 /*
- * Wait until one of several connections has something to read, or timeout_ms have
- * passed (-1: for ever), or the latch is set.
+ * Wait until one of several connections has one of its events, or timeout_ms have passed
+ * (-1: for ever), or the latch is set.  Without a list, the events are
+ * WL_SOCKET_READABLE.
  *
  * The set is made anew for each wait, because libpq may have closed a socket since.
  * The caller must serve interrupts.
  */
 void
-dbl_remote_wait_any(List *conns, long timeout_ms, uint32 wait_event)
+dbl_remote_wait_events(List *conns, List *events, long timeout_ms, uint32 wait_event)
 {
 	long		brief_ms = timeout_ms >= 0 ? Min(timeout_ms, BRIEF_MS) : BRIEF_MS;
 	WaitEvent	event;
 	ListCell   *cell;
 
-	if (wait_any_briefly(conns, brief_ms) || timeout_ms == brief_ms)
+	if (wait_any_briefly(conns, events, brief_ms) || timeout_ms == brief_ms)
 		return;
 	free_wait_set();
 	wait_set = dbl_wait_set_create(list_length(conns) + 2);
@@ -149,13 +157,35 @@ dbl_remote_wait_any(List *conns, long timeout_ms, uint32 wait_event)
 	{
 		DblinkConn *conn = lfirst(cell);
 
-		if (PQstatus(conn->pgconn) == CONNECTION_OK)
-			AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, PQsocket(conn->pgconn),
-							  NULL, NULL);
+		if (PQsocket(conn->pgconn) < 0)
+			continue;
+		AddWaitEventToSet(wait_set, events == NIL ? WL_SOCKET_READABLE :
+						  list_nth_int(events, foreach_current_index(cell)),
+						  PQsocket(conn->pgconn), NULL, NULL);
 	}
 	(void) WaitEventSetWait(wait_set, Min(timeout_ms, INT_MAX), &event, 1, wait_event);
 	free_wait_set();
 	ResetLatch(MyLatch);
+}
+
+/*
+ * The same, until one has something to read.
+ */
+void
+dbl_remote_wait_any(List *conns, long timeout_ms, uint32 wait_event)
+{
+	dbl_remote_wait_events(conns, NIL, timeout_ms, wait_event);
+}
+
+/*
+ * Check whether the socket has one of these events now.
+ */
+bool
+dbl_remote_is_ready(DblinkConn *conn, int events)
+{
+	struct pollfd pfd = {.fd = PQsocket(conn->pgconn), .events = poll_events(events)};
+
+	return poll(&pfd, 1, 0) > 0;
 }
 
 /*

@@ -35,7 +35,7 @@
 static void
 lose(DblinkConn *conn)
 {
-	conn->follow.state = DBLINK_FOLLOW_ENDED;
+	dbl_follow_lost(conn);
 	conn->open = false;
 	conn->level = 1;
 	dbl_cancel_close(conn);
@@ -358,13 +358,23 @@ note_place(DblinkConn *conn, const DblinkConnInfo *conninfo)
 }
 
 /*
- * Connect to the remote, and make sure that the user may use the connection.
+ * Begin to connect to the remote.
  */
-static void
-conn_connect(DblinkConn *conn, const DblinkConnInfo *conninfo)
+static DblinkAttempt *
+conn_start(DblinkConn *conn, const DblinkConnInfo *conninfo)
 {
 	note_place(conn, conninfo);
-	dbl_est_connect(conn, conninfo, make_room);
+	return dbl_est_start(conn, conninfo, make_room);
+}
+
+/*
+ * Connect, while others do, and make sure that the user may use the connection.
+ */
+static void
+conn_finish(DblinkConn *conn, const DblinkConnInfo *conninfo, DblinkAttempt *attempt,
+			List *others)
+{
+	dbl_est_finish(attempt, others);
 	if (conn->loopback)
 		dbl_loop_session_check(conn);
 	dbl_sec_password_used_check(conn, conninfo);
@@ -374,6 +384,47 @@ conn_connect(DblinkConn *conn, const DblinkConnInfo *conninfo)
 	conn->loops_back = dbl_est_loops_back(conn);
 	dbl_ex_note_open(conn);
 	conn->open = true;
+}
+
+/*
+ * Get the connection: an open one, or one that is kept, or else begin to establish one
+ * for this call.
+ */
+static void
+begin_opening(DblinkOpening *opening, List *others)
+{
+	const char *source = opening->source;
+	const DblinkConnInfo *conninfo;
+
+	opening->conn = dbl_session_take(source);
+	if (opening->conn == NULL)
+		opening->conn = dbl_kept_take_loopback(source);
+	if (opening->conn != NULL)
+		return;
+
+	conninfo = dbl_loop_conninfo(source, DBLINK_ONE_CALL);
+	dbl_sec_password_given_check(conninfo);
+	dbl_sec_options_check(conninfo);
+	opening->conn = dbl_kept_take(conninfo);
+	if (opening->conn != NULL)
+		return;
+
+	opening->conninfo = conninfo;
+	opening->conn = dbl_reg_new(DBLINK_ONE_CALL);
+	reserve_fd(opening->conn);
+	dbl_kept_note(opening->conn, conninfo);
+	opening->attempt = conn_start(opening->conn, conninfo);
+}
+
+/*
+ * Establish it, if that was begun.
+ */
+static void
+finish_opening(DblinkOpening *opening, List *others)
+{
+	if (opening->attempt != NULL)
+		conn_finish(opening->conn, opening->conninfo, opening->attempt, others);
+	opening->attempt = NULL;
 }
 
 /*
@@ -387,67 +438,29 @@ conn_connect(DblinkConn *conn, const DblinkConnInfo *conninfo)
 DblinkConn *
 dbl_session_get_or_open(const char *name_or_source)
 {
-	DblinkConn *conn;
-	const DblinkConnInfo *conninfo;
+	DblinkOpening opening = {.source = name_or_source};
 
 	if (name_or_source == NULL)
 		return dbl_session_get(NULL);
-
-	conn = dbl_session_take(name_or_source);
-	if (conn != NULL)
-		return conn;
-
-	conn = dbl_kept_take_loopback(name_or_source);
-	if (conn != NULL)
-		return conn;
-
-	conninfo = dbl_loop_conninfo(name_or_source, DBLINK_ONE_CALL);
-	dbl_sec_password_given_check(conninfo);
-	dbl_sec_options_check(conninfo);
-	conn = dbl_kept_take(conninfo);
-	if (conn != NULL)
-		return conn;
-
-	conn = dbl_reg_new(DBLINK_ONE_CALL);
-	reserve_fd(conn);
-	dbl_kept_note(conn, conninfo);
-	conn_connect(conn, conninfo);
-	return conn;
+	begin_opening(&opening, NIL);
+	finish_opening(&opening, NIL);
+	return opening.conn;
 }
 
 /*
- * Close the connections that were not established.
- */
-static void
-close_unopened(void)
-{
-	dlist_mutable_iter iter;
-
-	dlist_foreach_modify(iter, dbl_reg_list())
-	{
-		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
-
-		if (!conn->open)
-			dbl_reg_close(conn);
-	}
-}
-
-/*
- * Likewise dbl_session_get_or_open(); but if no connection can be established, that is a
- * WARNING, with the context "action", and *conn is NULL.
+ * Do a step of opening a connection; but if that can't be established, it is a WARNING.
  *
  * The error is caught without a subtransaction, which no connection would survive.  It
  * is thrown by libpq's caller, with nothing but that connection to be cleaned up.
  */
-void
-dbl_session_try_open(const char *name_or_source, const char *action, DblinkConn **conn)
+static void
+try_opening(void (*step) (DblinkOpening *, List *), DblinkOpening *opening, List *others)
 {
 	MemoryContext context = CurrentMemoryContext;
 
-	*conn = NULL;
 	PG_TRY();
 	{
-		*conn = dbl_session_get_or_open(name_or_source);
+		step(opening, others);
 	}
 	PG_CATCH();
 	{
@@ -459,13 +472,45 @@ dbl_session_try_open(const char *name_or_source, const char *action, DblinkConn 
 			dbl_err_is_remote(error))
 			PG_RE_THROW();
 		FlushErrorState();
-		close_unopened();
+		dbl_reg_close(opening->conn);
+		opening->conn = NULL;
+		opening->attempt = NULL;
 		error->elevel = WARNING;
-		error->context = pstrdup(action);
+		error->message = psprintf("%s was skipped: %s", opening->origin, error->message);
+		error->context = NULL;
 		ThrowErrorData(error);
 		FreeErrorData(error);
 	}
 	PG_END_TRY();
+}
+
+/*
+ * The same as dbl_session_get_or_open() for several, which are established at once.  With
+ * "skip", one that can't be is a WARNING, and its connection is NULL.
+ */
+void
+dbl_session_get_or_open_all(DblinkOpening *openings, int count, bool skip)
+{
+	List	   *attempts = NIL;
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		if (skip)
+			try_opening(begin_opening, &openings[i], NIL);
+		else
+			begin_opening(&openings[i], NIL);
+		if (openings[i].attempt != NULL)
+			attempts = lappend(attempts, openings[i].attempt);
+	}
+	for (i = 0; i < count; i++)
+	{
+		attempts = list_delete_ptr(attempts, openings[i].attempt);
+		if (skip)
+			try_opening(finish_opening, &openings[i], attempts);
+		else
+			finish_opening(&openings[i], attempts);
+	}
 }
 
 /*
@@ -499,7 +544,7 @@ dbl_session_open(const char *name, const char *source)
 	reserve_fd(conn);
 	if (name != NULL && !DBLINK_NAME_FIRST)
 		dbl_reg_enter_name(conn, name);
-	conn_connect(conn, conninfo);
+	conn_finish(conn, conninfo, conn_start(conn, conninfo), NIL);
 	if (name == NULL)
 		dbl_reg_set_unnamed(conn);
 }

@@ -5,6 +5,7 @@
 #   answers  a list: the answer to each later request (a Query, a Sync, a
 #            Flush, a password, the end of a copy); when it is used up, the last is
 #            given again if "again" is true
+#   data     the answer to the first data of a copy, besides
 #   end      what then happens: close (default), wait (say nothing), or flood
 #            (send the last answer for ever)
 #   split    send each answer in pieces of so many bytes
@@ -141,6 +142,7 @@ sub _answer
 			return 1 if length $client->{buffer} < $length + 1;
 			my $request = substr $client->{buffer}, 0, $length + 1, '';
 			return 0 if $type eq 'X';
+			_send($client, delete $client->{scene}{data}) if $type eq 'd' && $client->{scene}{data};
 			# what belongs to a request that ends with Sync is no request
 			next unless $type =~ /[QSHpcf]/;
 			my $scene = $client->{scene};

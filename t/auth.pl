@@ -664,7 +664,7 @@ cmp_ok(scalar @exported, '>', 30, 'nm lists the library\'s symbols');
 is_deeply(
 	[
 		grep {
-			!/^(pg_finfo_)?dblink_(build_sql_(insert|delete|update)|cancel_query|close|connect|current_query|describe|disconnect|error|error_message|exec|execute|fdw_validator|fetch|get_connections|get_notify|get_pkey|get_result|is_busy|open|planner_support|query|query_as|record|send_query|send_query_params)$/
+			!/^(pg_finfo_)?dblink_(build_sql_(insert|delete|update)|cancel_query|close|connect|current_query|describe|disconnect|error|error_message|exec|execute|fdw_validator|fetch|gather|gather_query|get_connections|get_notify|get_pkey|get_result|is_busy|open|planner_support|query|query_as|record|send_query|send_query_params|wait)$/
 			  && !/^(Pg_magic_func|_PG_init)$/
 		} @exported
 	],

@@ -331,8 +331,8 @@ rows_are($s, "SET dblink.streaming = always; SELECT count(*), sum(n) FROM dblink
 	  . " LATERAL (SELECT count(*) AS n FROM dblink_get_notify('c', CASE WHEN x > 0 THEN interval '0' END)) AS w; RESET dblink.streaming",
 	'20000|0', 'from the connection whose rows stream');
 
-# Bytes that were decrypted already: a server that sends records of 16 kB, of which libpq
-# reads half, so that a notification lies behind what the socket shows.
+# Bytes that were decrypted already: a server that sends records of 16 kB, of which some
+# releases of libpq read half, so that a notification lies behind what the socket shows.
 {
 	my $fake = tls_server();
 	no_error($s, "SELECT dblink_connect('hidden', " . lit("host=127.0.0.1 dbname=x user=x sslmode=require gssencmode=disable port=$fake->{port}") . ')', 'a server with large records');

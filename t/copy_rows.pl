@@ -18,7 +18,7 @@ system("openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=localhost"
 chmod 0600, "$dir/server.key";
 
 my ($local, $remote) = make_pair(
-	local => { conf => [ 'log_temp_files = 0', 'work_mem = 1MB' ] },
+	local => { conf => [ 'log_temp_files = 0', 'work_mem = 1MB', 'jit = off' ] },
 	remote => { conf => [ 'ssl = on', "ssl_cert_file = '$dir/server.crt'", "ssl_key_file = '$dir/server.key'", 'fsync = off' ] });
 my $proxy = striking_proxy($remote->port);
 my $s = session($local);
@@ -268,7 +268,8 @@ sub noted
 	};
 }
 
-# [ name, answers, SQL, what it comes to, the requests that were seen, if they are noted ]
+# [ name, answers, SQL, what it comes to, the requests that were seen, if they are noted,
+# the answer to the first data ]
 my @battery = (
 	[ 'as it should be', [ noted($copy_in), noted($done) ], $few, qr/\A1\z/, 'Qc' ],
 	[ 'a tag without a number', [ $copy_in, command_complete('COPY') . ready() ], $few, qr/\A\z/ ],
@@ -278,17 +279,17 @@ my @battery = (
 	[ 'nothing for COPY', [ ready() ], $few, qr/ERROR:  08006/ ],
 	[ 'COPY in the other direction', [ message('H', pack('Cn', 0, 0)) ], $few, qr/ERROR:  0A000/ ],
 	[ 'COPY in both directions', [ message('W', pack('Cn', 0, 0)) ], $few, qr/ERROR:  0A000/ ],
-	[ 'COPY with 65535 columns', [ message('G', pack('Cn', 0, 65535)), $done ], $few, qr/ERROR:  08006|\A1\z/ ],
+	[ 'COPY with 65535 columns, then closed', [ message('G', pack('Cn', 0, 65535)) ], $few, qr/ERROR:  08006/ ],
 	[ 'COPY again at its end', [ $copy_in, $copy_in, $done ], $few, qr/ERROR:  0A000/ ],
 	[ 'rows at its end', [ $copy_in, row_description(['x']) . data_row('1') . $done ], $few, qr/\A1\z|ERROR:  08006/ ],
 	[ 'nothing at its end', [ $copy_in, ready() ], $few, qr/ERROR:  08006/ ],
 	[ 'closed at its end', [ $copy_in ], $few, qr/ERROR:  08006/ ],
 	[ 'an error at its end', [ $copy_in, error_message({ S => 'ERROR', C => '23505', M => 'no' }) . ready() ], $few, qr/ERROR:  23505: no/ ],
 	# should never be told that all rows have come
-	[ 'half of a notice, then nothing', [ noted($copy_in . $half), noted(error_message({ S => 'ERROR', C => '57014', M => 'failed' }) . ready()) ], $many, qr/ERROR:  08/, 'Qf' ],
-	[ 'an error in the middle, and COPY succeeds all the same', [ noted($copy_in . error_message({ S => 'ERROR', C => '22012', M => 'no' })), noted($done) ], $many, qr/ERROR:  22012: no/, 'Qf' ],
+	[ 'half of a notice, then nothing, then closed', [ noted($copy_in), noted('') ], $many, qr/ERROR:  08/, 'Qf', $half ],
+	[ 'an error in the middle, and COPY succeeds all the same', [ noted($copy_in), noted($done) ], $many, qr/ERROR:  22012: no/, 'Qf', error_message({ S => 'ERROR', C => '22012', M => 'no' }) ],
 );
-my @scenes = map { { start => auth_ok(server_version => '15.0'), answers => $_->[1], end => $_->[0] =~ /closed|65535/ ? 'close' : 'wait' } } @battery;
+my @scenes = map { { start => auth_ok(server_version => '15.0'), answers => $_->[1], data => $_->[5], end => $_->[0] =~ /closed/ ? 'close' : 'wait' } } @battery;
 my $fake = fake_server(sub { return $scenes[ $_[0] ] });
 foreach my $i (0 .. $#battery)
 {

@@ -174,7 +174,7 @@ rows_are($restored, "SELECT string_agg(extname || ' ' || extversion, ', ' ORDER 
 fails_with($restored, 'DROP EXTENSION dblink2', { state => '2BP01' }, 'not dropped while they are needed');
 no_error($restored, 'DROP EXTENSION dblink2 CASCADE', 'dropped');
 rows_are($restored, "SELECT * FROM dblink('c', 'SELECT 1') AS t(a int)", '1', 'dblink goes on');
-rows_are($restored, "SELECT count(*) FROM pg_proc WHERE prosrc ~ '^dblink_(query|execute|describe|error|send_query_params|planner_support)'
+rows_are($restored, "SELECT count(*) FROM pg_proc WHERE prosrc ~ '^dblink_(query|execute|describe|error|gather|wait|send_query_params|planner_support)'
 	AND prosrc <> 'dblink_error_message'", '0', 'nothing is left of dblink2');
 $restored->quit;
 

@@ -244,12 +244,14 @@ $s->run('RESET ALL');
 
 my $relay = start_relay($remote->port);
 my $through = "'host=127.0.0.1 dbname=postgres application_name=gathered user=' || current_user || ' port=" . $relay->port . "'";
-no_error($s, "SELECT dblink_connect('n' || g, $through) FROM generate_series(1, 100) g", '100 connections at once');
+my $hundred_more = "SELECT count(dblink_connect('n' || g, $through)) FROM generate_series(1, 100) g";
+is($s->run($hundred_more, 120)->{out}, '100', '100 connections at once');
 my $hundred = "(SELECT array_agg('n' || g) FROM generate_series(1, 100) g)";
 my $fds = fd_count($s->pid);
 foreach my $streaming ('on', 'off')
 {
-	$s->run("SET dblink.streaming = $streaming; SELECT dblink_disconnect(c) FROM unnest(dblink_get_connections()) c WHERE c LIKE 'n%'; SELECT dblink_connect('n' || g, $through) FROM generate_series(1, 100) g");
+	$s->run("SET dblink.streaming = $streaming; SELECT dblink_disconnect(c) FROM unnest(dblink_get_connections()) c WHERE c LIKE 'n%'");
+	$s->run($hundred_more, 120);
 	rows_are($s, "SELECT count(DISTINCT conn), sum(x) FROM dblink_gather($hundred, 'SELECT generate_series(1, 10)') AS t(conn text, x int)", '100|5500', "streaming $streaming: 100 answer");
 	$s->run("SELECT dblink_send_query('n' || g, CASE WHEN g <= 40 THEN 'SELECT pg_terminate_backend(pg_backend_pid()) AND pg_sleep(60) IS NULL' ELSE 'SELECT true' END) FROM generate_series(1, 100) g");
 	my $r = $s->run("SET dblink.gather_failures = skip; SELECT count(*) FROM dblink_gather($hundred) AS t(conn text, x bool)", 30);
@@ -269,10 +271,32 @@ my $gone = lit('host=127.0.0.1 port=1 dbname=x user=x');
 my $r = $s->run("SET dblink.gather_failures = skip; SELECT count(*) FROM dblink_gather(ARRAY['a', $gone, $to_remote], 'SELECT 1') AS t(conn text, x int)");
 is($r->{out}, '2', 'a server that refuses is skipped') or diag $r->{err};
 is($r->{messages}[0]{state}, '08001', '... with a warning');
-is($r->{messages}[0]{context}, 'while gathering from element 2 of the array', '... that says which');
+is($r->{messages}[0]{message}, 'element 2 of the array was skipped: could not establish connection', '... that says which');
 unlike($r->{err}, qr/user=x/, '... without its connection string');
 $s->run('RESET ALL');
 all_usable('after dead connections');
+
+# Connections are established at the same time: three servers that say nothing take the
+# time of one.
+my @silent = map { silent_listener() } 1 .. 3;
+my $nowhere = join ', ', map { lit('host=127.0.0.1 dbname=x user=x sslmode=disable gssencmode=disable connect_timeout=2 port=' . $_->port) } @silent;
+my $sockets = local_fds($s);
+$r = $s->run("SET dblink.gather_failures = skip; SELECT sum(x) FROM dblink_gather(ARRAY[$nowhere, $to_remote, 'a'], 'SELECT 1') AS t(conn text, x int)", 20);
+is($r->{out}, '2', 'silent servers are skipped') or diag $r->{err};
+is(join(' ', map { "$_->{severity} $_->{state} " . ($_->{detail} =~ /timeout expired/ ? 'timeout' : 'other') } @{ $r->{messages} }), join(' ', ('WARNING 08001 timeout') x 3), '... with a warning for each');
+cmp_ok($r->{secs}, '<', 5, '... all at the same time');
+is(local_fds($s), $sockets, '... and no socket is left');
+fails_with($s, "RESET dblink.gather_failures; SELECT sum(x) FROM dblink_gather(ARRAY['a', $nowhere], 'SELECT 1') AS t(conn text, x int)", { state => '08001', detail => qr/timeout expired/, within => SLOW }, 'silent servers are an error');
+fails_with($s, "SET statement_timeout = '300ms'; SELECT sum(x) FROM dblink_gather(ARRAY['a', $nowhere], 'SELECT 1') AS t(conn text, x int)", { state => '57014', within => SLOW }, 'connecting to several is cancelled');
+$s->run('RESET statement_timeout');
+is(local_fds($s), $sockets, '... and no socket is left');
+$_->close foreach @silent;
+my $ten = join ', ', map { lit(conninfo($remote, application_name => "gathered $_")) } 1 .. 10;
+rows_are($s, "SELECT count(DISTINCT conn), count(DISTINCT pid), sum(x) FROM dblink_gather(ARRAY[$ten], 'SELECT pg_backend_pid(), \$1', 3) AS t(conn text, pid int, x int)", '10|10|30', 'ten connections for one call');
+remote_quiet($remote, "application_name LIKE 'gathered _%'", '... are closed', SLOW);
+rows_are($s, "SET dblink.keep_connections = 20; CREATE TEMP TABLE kept AS SELECT * FROM dblink_gather(ARRAY[$ten], 'SELECT pg_backend_pid()') AS t(conn text, pid int);"
+	  . " SELECT count(*) FROM kept JOIN dblink_gather(ARRAY[$ten], 'SELECT pg_backend_pid()') AS t(conn text, pid int) USING (conn, pid)", '10', 'or kept for the next');
+$s->run('RESET ALL');
 
 # ---- servers that are odd ---------------------------------------------------------------
 
