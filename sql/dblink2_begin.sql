@@ -1,24 +1,9 @@
 -- dblink2: remote transactions that follow the local one.
-SET client_min_messages = warning;
-CREATE EXTENSION IF NOT EXISTS dblink2 CASCADE;
-CREATE SCHEMA regress_dblink2_begin;
-RESET client_min_messages;
-SET search_path = regress_dblink2_begin, public;
+\set extension dblink2
+\set schema regress_dblink2_begin
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/begin.sql
 
--- The connection string of a connection back to this very database.
-CREATE FUNCTION loopback() RETURNS text LANGUAGE sql AS $$
-	SELECT string_agg(format('%s=''%s''', keyword,
-							 replace(replace(value, '\', '\\'), '''', '\''')), ' ')
-	FROM (VALUES
-		('host', trim(' "' FROM split_part(current_setting('unix_socket_directories'), ',', 1))),
-		('port', current_setting('port')),
-		('dbname', current_database()),
-		('user', session_user::text),
-		('application_name', 'regress_dblink2_begin'),
-		('options', '-csearch_path=regress_dblink2_begin')
-	) AS option (keyword, value)
-$$;
-SELECT loopback() AS loop \gset
 \pset format unaligned
 \pset tuples_only on
 

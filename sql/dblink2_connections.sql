@@ -1,29 +1,19 @@
 -- dblink2: what is open, connecting where it is needed, waiting for notifications, and messages that are forwarded.
+\set extension dblink2
+\set schema regress_dblink2_conns
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/begin.sql
+
 SET client_min_messages = warning;
-CREATE EXTENSION IF NOT EXISTS dblink2 CASCADE;
-CREATE SCHEMA regress_dblink2_conns;
 DROP SERVER IF EXISTS regress_dblink2_here, regress_dblink2_dropped CASCADE;
 DROP ROLE IF EXISTS regress_dblink2_plain, regress_dblink2_other;
 RESET client_min_messages;
-SET search_path = regress_dblink2_conns, public;
-
 CREATE ROLE regress_dblink2_plain LOGIN;
 CREATE ROLE regress_dblink2_other LOGIN;
 GRANT USAGE ON SCHEMA regress_dblink2_conns TO PUBLIC;
 
--- The connection string of a connection back to this very database.
-CREATE FUNCTION loopback(name text DEFAULT 'regress_dblink2_conns') RETURNS text LANGUAGE sql AS $$
-	SELECT string_agg(format('%s=''%s''', keyword,
-							 replace(replace(value, '\', '\\'), '''', '\''')), ' ')
-	FROM (VALUES
-		('host', trim(' "' FROM split_part(current_setting('unix_socket_directories'), ',', 1))),
-		('port', current_setting('port')),
-		('dbname', current_database()),
-		('user', session_user::text),
-		('application_name', name)
-	) AS option (keyword, value)
-$$;
-SELECT loopback() AS loop, loopback('another') AS other_loop \gset
+-- The same with another option.
+SELECT :'loop' || ' application_name=another' AS other_loop \gset
 CREATE SERVER regress_dblink2_here FOREIGN DATA WRAPPER dblink_fdw OPTIONS (loopback 'on');
 GRANT USAGE ON FOREIGN SERVER regress_dblink2_here TO regress_dblink2_plain, regress_dblink2_other;
 

@@ -1,28 +1,13 @@
 -- dblink2: several connections at once.
-SET client_min_messages = warning;
-CREATE EXTENSION IF NOT EXISTS dblink2 CASCADE;
-CREATE SCHEMA regress_dblink2_gather;
-RESET client_min_messages;
-SET search_path = regress_dblink2_gather, public;
+\set extension dblink2
+\set schema regress_dblink2_gather
+\getenv srcdir PG_ABS_SRCDIR
+\i :srcdir/sql/include/begin.sql
 
--- The connection string of a connection back to this very database.
-CREATE FUNCTION loopback() RETURNS text LANGUAGE sql AS $$
-	SELECT string_agg(format('%s=''%s''', keyword,
-							 replace(replace(value, '\', '\\'), '''', '\''')), ' ')
-	FROM (VALUES
-		('host', trim(' "' FROM split_part(current_setting('unix_socket_directories'), ',', 1))),
-		('port', current_setting('port')),
-		('dbname', current_database()),
-		('user', session_user::text),
-		('application_name', 'regress_dblink2_gather')
-	) AS option (keyword, value)
-$$;
-SELECT loopback() AS loop \gset
 -- A server that nobody answers for.
 CREATE SERVER regress_nowhere FOREIGN DATA WRAPPER dblink_fdw
 	OPTIONS (host '/nonexistent', port '1', dbname 'none');
 CREATE USER MAPPING FOR CURRENT_USER SERVER regress_nowhere;
-
 
 -- OK three times
 SELECT dblink_connect(c, :'loop') FROM unnest('{a,b,c}'::text[]) c;
