@@ -498,7 +498,7 @@ dblink_get_notify(PG_FUNCTION_ARGS)
 	split_args(fcinfo, 0, &args);
 	conn = args.name ? dbl_session_get(args.name) : dbl_session_take(NULL);
 	if (conn != NULL)
-		dbl_res_notifications(fcinfo, conn, dbl_ex_next_notify(conn));
+		dbl_res_notifications(fcinfo, conn, dbl_notify_next(conn));
 	return (Datum) 0;
 }
 

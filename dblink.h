@@ -34,8 +34,10 @@
  *	src/decode.c		remote rows to Datums
  *	src/rowtype.c		remote columns to those of a row type
  *	src/styles.c		the settings that conversions depend on
+ *	src/notify.c		notifications of the remote server
  *	src/copyin.c		rows to a remote COPY FROM STDIN
  *	src/exchange.c		one call's use of a connection: send, receive, end
+ *	src/watch.c			when a call that waits looks for a deadlock
  *	src/cancel.c		cancel requests
  *	src/remote.c		libpq without blocking calls: wait, and look
  *	src/notice.c		notices of the remote server, on their way to the log
@@ -186,6 +188,16 @@ typedef struct DblinkDeadlock
 	char	   *detail;			/* for the error */
 } DblinkDeadlock;
 
+/* Looking for a deadlock during a call; all zero before the first wait (watch.c). */
+typedef struct DblinkWatch
+{
+	TimestampTz look_at;		/* when to look */
+	long		look_ms;		/* the interval of looking */
+	uint64		chain;			/* the one that was seen last, 0 for none */
+	TimestampTz chain_since;	/* when it was seen first */
+	DblinkDeadlock *deadlock;	/* what the statement was cancelled for */
+} DblinkWatch;
+
 struct DblinkConn;
 
 /* How far a call has come that copies rows to the remote (copyin.c). */
@@ -217,7 +229,7 @@ typedef struct DblinkReader
 /*
  * A call's use of a connection.  All zero: no call uses it, and none has left a
  * result.  Only exchange.c writes to it, except for the fields of recovery, and for
- * "copy", which is copyin.c's.
+ * "copy", "notify" and "watch", which are those of copyin.c, notify.c and watch.c.
  *
  * "res", "tuples" and "reader" outlive the exchange, until the next one begins.
  */
@@ -239,11 +251,7 @@ typedef struct DblinkExchange
 	DblinkOnAbort on_abort;
 	DblinkCopyIn copy;
 
-	TimestampTz look_at;		/* when to look for a deadlock; 0 at first */
-	long		look_ms;		/* the interval of looking */
-	uint64		chain;			/* the one that was seen last, 0 for none */
-	TimestampTz chain_since;	/* when it was seen first */
-	DblinkDeadlock *deadlock;	/* what the statement was cancelled for */
+	DblinkWatch watch;
 
 	DblinkRecovery recovery;
 	int			cancels;		/* requests that recovery has sent */
@@ -865,6 +873,10 @@ extern DblinkStyleNeeds dbl_styles_needs(Oid type);
 extern bool dbl_styles_are_portable(DblinkStyleNeeds needs);
 extern void dbl_styles_leave(const DblinkStylesSaved *saved);
 
+/* notify.c */
+extern PGnotify *dbl_notify_next(DblinkConn *conn);
+extern PGnotify *dbl_notify_await(DblinkConn *conn, long timeout_ms);
+
 /* copyin.c */
 extern bool dbl_copyin_begin(DblinkConn *conn, const char *sql);
 extern bool dbl_copyin_is_full(DblinkConn *conn);
@@ -874,7 +886,6 @@ extern PGresult *dbl_copyin_end(DblinkConn *conn);
 extern PGresult *dbl_copyin_fail(DblinkConn *conn, const char *reason);
 
 /* exchange.c */
-extern void dbl_ex_set_deadlock_check(void (*check) (DblinkConn *conn, DblinkDeadlock *found));
 extern void dbl_ex_set_follow_check(void (*check) (DblinkConn *conn, const char *sql));
 extern void dbl_ex_serve_interrupts(void);
 extern void dbl_ex_note_interrupt(void);
@@ -918,8 +929,12 @@ extern PGresult *dbl_ex_run(DblinkConn *conn, const char *sql);
 extern PGresult *dbl_ex_run_params(DblinkConn *conn, const char *sql,
 								   const DblinkQueryParams *params);
 extern PGresult *dbl_ex_finish(DblinkConn *conn);
-extern PGnotify *dbl_ex_next_notify(DblinkConn *conn);
-extern PGnotify *dbl_ex_await_notify(DblinkConn *conn, long timeout_ms);
+
+/* watch.c */
+extern void dbl_watch_init(void (*look) (DblinkConn *conn, DblinkDeadlock *found));
+extern long dbl_watch_time_left(DblinkConn *conn);
+extern void dbl_watch_look(DblinkConn *conn);
+extern void dbl_watch_result_check(DblinkConn *conn);
 
 /* cancel.c */
 extern const char *dbl_cancel_begin(DblinkConn *conn);

@@ -303,6 +303,6 @@ dblink_get_notify_timeout(PG_FUNCTION_ARGS)
 	dbl_res_begin(fcinfo);
 	dbl_stream_yield_all();
 	conn = dbl_session_get(name);
-	dbl_res_notifications(fcinfo, conn, dbl_ex_await_notify(conn, timeout_ms));
+	dbl_res_notifications(fcinfo, conn, dbl_notify_await(conn, timeout_ms));
 	return (Datum) 0;
 }

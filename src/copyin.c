@@ -115,7 +115,7 @@ has_failed(DblinkConn *conn)
 		process_notices(conn);
 	if (ex->copy.unread_since == 0)
 		return false;
-	return ex->deadlock != NULL || ex->copy.unread > MAX_UNREAD ||
+	return ex->watch.deadlock != NULL || ex->copy.unread > MAX_UNREAD ||
 		(PQserverVersion(conn->pgconn) >= QUIET_VERSION &&
 		 TimestampDifferenceExceeds(ex->copy.unread_since, GetCurrentTimestamp(), FAILED_MS));
 }

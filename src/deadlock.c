@@ -391,7 +391,7 @@ look(DblinkConn *conn, DblinkDeadlock *found)
 }
 
 /*
- * The same, as exchange.c asks for it: memory is used for this look only, because a
+ * The same, as watch.c asks for it: memory is used for this look only, because a
  * wait may be long; only found->detail stays, and is the caller's.
  */
 static void
@@ -414,5 +414,5 @@ check(DblinkConn *conn, DblinkDeadlock *found)
 void
 dbl_deadlock_init(void)
 {
-	dbl_ex_set_deadlock_check(check);
+	dbl_watch_init(check);
 }

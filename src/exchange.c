@@ -6,15 +6,11 @@
  * An exchange begins when a query is sent, or the result of one that was sent
  * before is fetched; it ends when libpq has handed out all that belongs to the
  * call.  What it is doing is in DblinkExchange, which only this file writes to
- * (and copyin.c to its own part), and which is zeroed as a whole.  So what a failed call
- * has left behind is known from there, and code anywhere may throw; recover.c brings it
- * to an end.
+ * (and copyin.c, notify.c and watch.c each to its own part), and which is zeroed as a
+ * whole.  So what a failed call has left behind is known from there, and code anywhere
+ * may throw; recover.c brings it to an end.
  *
  * The result that was looked at last stays until the next exchange begins.
- *
- * While a call waits for a statement on this very server, we look now and then whether
- * that waits for us (deadlock.c).  It is cancelled then; but only its answer tells
- * whether the call has failed, because it may have been complete before.
  *
  *-------------------------------------------------------------------------
  */
@@ -34,24 +30,6 @@
  * not need much memory.  More rows a chunk gain nothing measurable.
  */
 #define CHUNK_ROWS		8
-
-/* How long a query's result is read for the notifications among it. */
-#define NOTIFY_MS		10
-
-/*
- * Reads that follow one of an encrypted connection.  What is decrypted at a time has 16
- * kB at most, and a libpq that does not take all of it takes at least 8 kB at a time.
- */
-#define HIDDEN_READS	2
-
-/* The longest interval of looking for a deadlock, unless deadlock_timeout is longer. */
-#define MAX_LOOK_MS		10000
-
-/* How long to wait for a cancel request to arrive at this very server. */
-#define CANCEL_MS		1000
-
-/* Looks for a deadlock; deadlock.c, which is above this file. */
-static void (*deadlock_check) (DblinkConn *conn, DblinkDeadlock *found) = NULL;
 
 /* Makes a connection whose transaction follows ours ready for a text; follow.c, above. */
 static void (*follow_check) (DblinkConn *conn, const char *sql) = NULL;
@@ -605,130 +583,6 @@ dbl_ex_consume(DblinkConn *conn)
 }
 
 /*
- * Called once, when the library is loaded.
- */
-void
-dbl_ex_set_deadlock_check(void (*check) (DblinkConn *conn, DblinkDeadlock *found))
-{
-	deadlock_check = check;
-}
-
-/*
- * Return the time until we have to look for a deadlock, in milliseconds; -1 if the
- * call waits for another server.
- */
-static long
-time_to_look(DblinkConn *conn)
-{
-	DblinkExchange *ex = &conn->exchange;
-
-	if (!conn->loops_back || ex->phase == DBLINK_IDLE)
-		return -1;
-	if (ex->look_at == 0)
-	{
-		ex->look_ms = DeadlockTimeout;
-		ex->look_at = dbl_deadline(ex->look_ms);
-	}
-	return dbl_time_left(ex->look_at);
-}
-
-/*
- * Check whether a statement has to be cancelled for what was found.  A direct wait
- * never ends; but in a classic call, the remote's own lock_timeout must still be what
- * the user gets.  Anything else must have stood, without a change, for the time that
- * the setting says; we look again at the end of that time.
- */
-static bool
-is_hopeless(DblinkConn *conn, const DblinkDeadlock *found)
-{
-	DblinkExchange *ex = &conn->exchange;
-	TimestampTz until;
-
-	if (found->kind == DBLINK_DEADLOCK_DIRECT && (conn->loopback || conn->deadlock_at_once))
-		return true;
-	if (found->kind == DBLINK_DEADLOCK_NONE || dbl_deadlock_patience < 0)
-	{
-		ex->chain = 0;
-		return false;
-	}
-	if (ex->chain != found->chain)
-	{
-		ex->chain = found->chain;
-		ex->chain_since = GetCurrentTimestamp();
-	}
-	until = TimestampTzPlusMilliseconds(ex->chain_since, dbl_deadlock_patience);
-	ex->look_at = Min(ex->look_at, until);
-	return dbl_time_left(until) == 0;
-}
-
-/*
- * Cancel the statement, because of a deadlock.  If the request has no effect, the
- * next look makes another.
- */
-static void
-cancel_deadlock(DblinkConn *conn, const DblinkDeadlock *found)
-{
-	DblinkExchange *ex = &conn->exchange;
-	DblinkDeadlock *copy = MemoryContextAllocZero(TopTransactionContext, sizeof(*copy));
-
-	*copy = *found;
-	copy->detail = MemoryContextStrdup(TopTransactionContext, found->detail);
-	ex->deadlock = copy;
-	if (!dbl_cancel_is_over(conn))
-		return;
-	if (dbl_cancel_begin(conn) == NULL)
-		(void) dbl_cancel_await(conn, CANCEL_MS);
-	if (dbl_cancel_is_over(conn))
-		dbl_cancel_close(conn);
-}
-
-/*
- * Look for a deadlock, if it is time.
- */
-static void
-look_for_deadlock(DblinkConn *conn)
-{
-	DblinkExchange *ex = &conn->exchange;
-	DblinkDeadlock found;
-
-	if (time_to_look(conn) != 0)
-		return;
-	ex->look_ms = Min(ex->look_ms * 2, Max(MAX_LOOK_MS, DeadlockTimeout));
-	ex->look_at = dbl_deadline(ex->look_ms);
-	deadlock_check(conn, &found);
-	if (is_hopeless(conn, &found))
-		cancel_deadlock(conn, &found);
-	if (found.detail != NULL)
-		pfree(found.detail);
-}
-
-/*
- * Check whether a result says that the statement was cancelled.
- */
-static bool
-is_cancelled(const PGresult *res)
-{
-	const char *sqlstate = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-
-	return sqlstate != NULL && strcmp(sqlstate, "57014") == 0;
-}
-
-/*
- * Throw 40P01: the statement was cancelled because of this.
- */
-pg_noreturn static void
-deadlock_error(const DblinkDeadlock *deadlock)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_T_R_DEADLOCK_DETECTED),
-			 errmsg("deadlock detected"),
-			 errdetail_internal("%s", deadlock->detail),
-			 deadlock->waits_for_xact ?
-			 errhint("Send the statement with dblink_send_query(), and let this transaction end.") :
-			 errhint("Commit before the call, or run the statement in this session.")));
-}
-
-/*
  * The shorter one of two times, of which -1 is for ever.
  */
 static long
@@ -749,7 +603,7 @@ time_to_wait(DblinkConn *conn, long timeout_ms)
 {
 	if (dbl_remote_is_encrypted(conn))
 		timeout_ms = shorter(timeout_ms, DBLINK_HIDDEN_MS);
-	return shorter(timeout_ms, time_to_look(conn));
+	return shorter(timeout_ms, dbl_watch_time_left(conn));
 }
 
 /*
@@ -765,7 +619,7 @@ dbl_ex_wait_for(DblinkConn *conn, int events, long timeout_ms)
 							dbl_wait_event(DBLINK_WAIT_GET_RESULT));
 	dbl_ex_serve_interrupts();
 	if (event == 0)
-		look_for_deadlock(conn);
+		dbl_watch_look(conn);
 	return event;
 }
 
@@ -800,7 +654,7 @@ dbl_ex_wait_any(List *conns, long timeout_ms)
 	dbl_ex_serve_interrupts();
 	foreach(cell, conns)
 	{
-		look_for_deadlock(lfirst(cell));
+		dbl_watch_look(lfirst(cell));
 		(void) dbl_ex_consume(lfirst(cell));
 		dbl_notice_report(lfirst(cell));
 	}
@@ -823,8 +677,7 @@ take_result(DblinkConn *conn)
 	ex->res = PQgetResult(conn->pgconn);
 	dbl_ex_note_tag(conn);
 	dbl_notice_report(conn);
-	if (ex->deadlock != NULL && is_cancelled(ex->res))
-		deadlock_error(ex->deadlock);
+	dbl_watch_result_check(conn);
 	if (dbl_remote_is_copy(ex->res) &&
 		(ex->copy.state != DBLINK_COPY_ASKED || PQresultStatus(ex->res) != PGRES_COPY_IN))
 	{
@@ -1072,88 +925,4 @@ dbl_ex_description(DblinkConn *conn)
 		description_failed(conn);
 	dbl_ex_end(conn);
 	return ex->res;
-}
-
-/*
- * Return how many reads it takes, after one that a socket has called for, to have all
- * that was decrypted already.
- */
-static int
-hidden_reads(DblinkConn *conn)
-{
-	return dbl_remote_is_encrypted(conn) ? HIDDEN_READS : 0;
-}
-
-/*
- * The next notification that has arrived.  It belongs to the connection, until
- * the next.  NULL at the end.
- *
- * One read of the socket may hold only some of them, so it is read until it is
- * empty, and what was decrypted already, too.  But while an asynchronous query is in
- * progress, its result is not read for longer than a moment.
- */
-PGnotify *
-dbl_ex_next_notify(DblinkConn *conn)
-{
-	DblinkExchange *ex = &conn->exchange;
-	int			hidden = ex->notify == NULL ? hidden_reads(conn) : 0;
-	bool		busy = PQtransactionStatus(conn->pgconn) == PQTRANS_ACTIVE;
-	TimestampTz deadline = dbl_deadline(NOTIFY_MS);
-
-	PQfreemem(ex->notify);
-	ex->notify = NULL;
-	while ((ex->notify = PQnotifies(conn->pgconn)) == NULL)
-	{
-		dbl_notice_report(conn);
-		if (dbl_remote_is_readable(conn))
-			hidden = hidden_reads(conn);
-		else if (hidden-- == 0)
-			break;
-		if (busy && dbl_time_left(deadline) == 0)
-			break;
-		dbl_ex_serve_interrupts();
-		if (!PQconsumeInput(conn->pgconn))
-			break;
-	}
-	return ex->notify;
-}
-
-/*
- * The same; but if there is none, wait for one up to timeout_ms (-1: for ever).  NULL
- * when the time is over.
- *
- * The remote sends no notification before a query has ended, and libpq shows none that
- * follows a result before that is fetched.  So rather than wait in vain, throw 55006 if
- * an asynchronous query is in progress; its results stay.  Throws 08006 if the
- * connection is lost.
- *
- * We wait for the remote and not for a statement of ours, so that there can be no
- * deadlock to look for.
- */
-PGnotify *
-dbl_ex_await_notify(DblinkConn *conn, long timeout_ms)
-{
-	TimestampTz deadline = timeout_ms > 0 ? dbl_deadline(timeout_ms) : 0;
-	PGnotify   *notify;
-
-	dbl_ex_clear(conn);
-	while ((notify = dbl_ex_next_notify(conn)) == NULL)
-	{
-		long		left = timeout_ms > 0 ? dbl_time_left(deadline) : timeout_ms;
-
-		if (PQstatus(conn->pgconn) == CONNECTION_BAD)
-			dbl_err_report_now(conn, true, "while waiting for a notification");
-		if (left == 0)
-			break;
-		if (PQtransactionStatus(conn->pgconn) == PQTRANS_ACTIVE)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_IN_USE),
-					 errmsg("cannot wait for a notification while a query is in progress on the connection"),
-					 errhint("Fetch its results with dblink_get_result() before.")));
-		if (dbl_remote_wait(conn, WL_SOCKET_READABLE, left,
-							dbl_wait_event(DBLINK_WAIT_GET_RESULT)) != 0)
-			(void) dbl_ex_consume(conn);
-		dbl_ex_serve_interrupts();
-	}
-	return notify;
 }

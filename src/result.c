@@ -269,7 +269,7 @@ dbl_res_notifications(FunctionCallInfo fcinfo, DblinkConn *conn, PGnotify *notif
 	TupleDescFinalize(tupdesc);
 	store = dbl_res_return(fcinfo, tupdesc);
 
-	for (; notify != NULL; notify = dbl_ex_next_notify(conn))
+	for (; notify != NULL; notify = dbl_notify_next(conn))
 	{
 		Datum		values[3];
 		bool		nulls[3] = {false};
