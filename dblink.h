@@ -669,7 +669,7 @@ extern bool dbl_run_is_whole(EState *estate);
 extern bool dbl_run_has_foreign_table(PlannedStmt *stmt);
 
 /* gather.c */
-extern DblinkConn *dbl_gather_wait(List *conns, int64 timeout_us);
+extern DblinkConn *dbl_gather_wait(List *conns, long timeout_ms);
 extern DblinkGather *dbl_gather_open(const DblinkCall *call, TupleDesc tupdesc,
 									 bool may_stream);
 extern bool dbl_gather_streams(DblinkGather *gather);

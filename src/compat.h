@@ -344,15 +344,6 @@ extern PGDLLIMPORT char *locale_monetary;
 #define dbl_wait_set_create(nevents)	CreateWaitEventSet(TopMemoryContext, nevents)
 #endif
 
-/* Since 17 an interval can be infinite. */
-#if PG_VERSION_NUM >= 170000
-#define dbl_interval_is_infinite(interval)	INTERVAL_IS_NOEND(interval)
-#define dbl_interval_is_past(interval)		INTERVAL_IS_NOBEGIN(interval)
-#else
-#define dbl_interval_is_infinite(interval)	false
-#define dbl_interval_is_past(interval)		false
-#endif
-
 /* The status of a backend by its place in a list. */
 #if PG_VERSION_NUM >= 160000
 #define dbl_backend_status(n)	pgstat_get_local_beentry_by_index(n)

@@ -17,7 +17,9 @@
  * using it.  libpq does not return the error before we end the copy, but processes
  * notices meanwhile.  So when something has arrived that is not a complete notice, and
  * nothing follows for a while, it is taken for an error, and the copy is ended: with a
- * text, because it may have been a part of a notice.  An older remote may also report
+ * text, because it may have been a part of a notice.  An error that libpq has read
+ * together with a notice, or with the answer to COPY, shows at the end only: until then
+ * the rest is sent for nothing, which does no harm.  An older remote may also report
  * a changed setting; there, an early error is not looked for.
  *
  *-------------------------------------------------------------------------

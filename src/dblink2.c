@@ -25,7 +25,6 @@
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
-#include "utils/timestamp.h"
 
 /* Asks the remote server for the names of types, with those of the columns. */
 #define DESCRIBE_SQL \
@@ -483,33 +482,6 @@ dblink_error(PG_FUNCTION_ARGS)
 }
 
 /*
- * Return the time limit in argument n, in microseconds; -1 for none: if it is not given, or
- * null, or infinite.
- */
-static int64
-timeout_arg(FunctionCallInfo fcinfo, int n)
-{
-	Interval   *interval;
-	float8		us;
-
-	if (n >= PG_NARGS() || PG_ARGISNULL(n))
-		return -1;
-	if (dbl_arg_type(fcinfo, n) != INTERVALOID)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("timeout must be of type %s", "interval")));
-	interval = PG_GETARG_INTERVAL_P(n);
-	if (dbl_interval_is_infinite(interval))
-		return -1;
-	if (dbl_interval_is_past(interval))
-		return 0;
-	us = interval->time + ((float8) interval->month * DAYS_PER_MONTH + interval->day) * USECS_PER_DAY;
-	if (us > (float8) PG_INT64_MAX / 4)
-		return -1;
-	return Max((int64) us, 0);
-}
-
-/*
  * dblink_wait(connections [, timeout]) returns text
  *
  * Waits until a call would not have to wait for one of several connections, and returns
@@ -533,7 +505,7 @@ dblink_wait(PG_FUNCTION_ARGS)
 	names = dbl_params_names(array, dbl_arg_type(fcinfo, 0), &n);
 	for (i = 0; i < n; i++)
 		conns = list_append_unique_ptr(conns, dbl_session_get(TextDatumGetCString(names[i])));
-	ready = dbl_gather_wait(conns, timeout_arg(fcinfo, 1));
+	ready = dbl_gather_wait(conns, PG_NARGS() > 1 ? dbl_arg_timeout(fcinfo, 1) : -1);
 	for (i = 0; i < n; i++)
 	{
 		if (ready != NULL && dbl_reg_find(TextDatumGetCString(names[i])) == ready)

@@ -100,7 +100,7 @@ find_ready(List *conns)
 }
 
 /*
- * Wait up to timeout_us (-1: for ever) until a call would not have to wait for one of
+ * Wait up to timeout_ms (-1: for ever) until a call would not have to wait for one of
  * several connections, and return that; NULL when the time is over.  None may be in the
  * list twice.
  *
@@ -111,9 +111,9 @@ find_ready(List *conns)
  * Streams yield before we sleep, because a statement may be waiting for what they hold.
  */
 DblinkConn *
-dbl_gather_wait(List *conns, int64 timeout_us)
+dbl_gather_wait(List *conns, long timeout_ms)
 {
-	TimestampTz deadline = timeout_us < 0 ? 0 : GetCurrentTimestamp() + timeout_us;
+	TimestampTz deadline = timeout_ms < 0 ? 0 : dbl_deadline(timeout_ms);
 	long		left = 0;
 	bool		looked = false;
 
@@ -128,7 +128,7 @@ dbl_gather_wait(List *conns, int64 timeout_us)
 		ready = find_ready(conns);
 		if (ready != NULL)
 			return ready;
-		left = timeout_us < 0 ? -1 : dbl_time_left(deadline);
+		left = timeout_ms < 0 ? -1 : dbl_time_left(deadline);
 		if (left == 0)
 			return NULL;
 		if (!looked)

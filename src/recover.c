@@ -121,7 +121,7 @@ drain_step(DblinkConn *conn)
 
 	if (PQstatus(conn->pgconn) == CONNECTION_BAD || owns_no_more(ex))
 		return DRAIN_END;
-	if ((PQflush(conn->pgconn) == 1 && ex->copy.state != DBLINK_COPY_OPEN) ||
+	if ((PQflush(conn->pgconn) == 1 && ex->copy.state == DBLINK_COPY_NONE) ||
 		!dbl_ex_is_ready(conn))
 		return DRAIN_WAIT;
 

@@ -147,7 +147,10 @@ dbl_reg_close(DblinkConn *conn)
 	if (conn == NULL)
 		return;
 
-	/* A transaction that follows ours must not be forgotten before ours is over. */
+	/*
+	 * A transaction that follows ours must not be forgotten before ours is
+	 * over.
+	 */
 	Assert(conn->follow.state == DBLINK_FOLLOW_NONE ||
 		   conn->follow.state == DBLINK_FOLLOW_COMMITTING);
 	if (conn == unnamed_connection)

@@ -180,9 +180,9 @@ sub _connect
 	{
 		return if length $p->{to_s} < 8;
 		my $code = unpack 'N', substr $p->{to_s}, 4, 4;
-		if ($opt->{pooler} && ($code == 80877103 || $code == 80877104))
+		if ($code == 80877103 || $code == 80877104)
 		{
-			# no encryption: its answer is not a message
+			# no encryption: what follows, which may be a cancel request, is to be read here
 			substr $p->{to_s}, 0, 8, '';
 			syswrite $p->{c}, 'N';
 			return;

@@ -278,10 +278,10 @@ $fake->stop;
 
 # Many notices that end: nothing is left of them, long before the call is over.
 my $notices = 20_000;
-$fake = fake_server(sub {
-	return { start => auth_ok(), answers => [ error_message({ S => 'NOTICE', C => '00000', M => 'n' x 4000 }, 'N') x $notices
-			  . row_description(['x']) . data_row('1') . command_complete('SELECT 1') . ready() ] };
-});
+my $long = error_message({ S => 'NOTICE', C => '00000', M => 'n' x 4000 }, 'N') x $notices
+  . row_description(['x']) . data_row('1') . command_complete('SELECT 1') . ready();
+$fake = fake_server(sub { return { start => auth_ok(), answers => [$long] } });
+undef $long;
 $s->quit;
 $s = session($local);
 $s->run("SELECT dblink_connect('h', " . target($fake) . ')');
