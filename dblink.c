@@ -35,7 +35,7 @@
  * META.json, CHANGELOG.md, debian/changelog and doc/install.md, too: script/lint
  * and t/documentation.pl compare.
  */
-#define DBLINK_VERSION "1.2.0"
+#define DBLINK_VERSION "1.2.1"
 
 PG_MODULE_MAGIC_EXT(.name = "dblink", .version = DBLINK_VERSION);
 
