@@ -1,6 +1,7 @@
 # Who may connect where: authentication methods of the remote, callers of the
 # local side, and the security rules.  The remote has one database for each
 # method; a caller is judged by the effective user.
+# streaming: any
 
 use strict;
 use warnings;

@@ -1,6 +1,7 @@
 # A server that has stock's dblink installed, and ours in a directory of its
 # own.  From PostgreSQL 18 on dynamic_library_path chooses between them, for a
 # database, a role or all; before, it makes no difference.
+# streaming: any
 
 use strict;
 use warnings;

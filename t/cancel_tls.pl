@@ -1,6 +1,7 @@
 # Cancel requests on a connection with TLS: with libpq 17 and newer they are
 # encrypted, too, which a proxy in between sees; they can be interrupted, and
 # leave no socket behind.
+# streaming: any
 
 use strict;
 use warnings;

@@ -1,6 +1,7 @@
 # The extension's upgrade path 1.0 to 1.1 to 1.2: what an old database becomes
 # is what a new one is created with.  And dblink.version, which tells one library
 # from another.
+# streaming: any
 
 use strict;
 use warnings;

@@ -2,6 +2,7 @@
 # anything is contacted.  This libpq may know none that is not allowed, and the
 # server may have no list of its own; so both are faked, by a library that the
 # server loads before all else.
+# streaming: any
 
 use strict;
 use warnings;

@@ -3,6 +3,7 @@
 # come of each, SQLSTATE, message, detail and hint.  DBLINK_FUZZ says how many
 # strings, DBLINK_SEED repeats a run.  All that is damaged leads nowhere but to
 # 127.0.0.1, as PGHOSTADDR in the servers' environment sees to it.
+# streaming: any
 
 use strict;
 use warnings;

@@ -5,6 +5,7 @@
 #
 # Its programs are fetched as Debian's packages, and unpacked, not installed,
 # if the machine has not got them: krb5-kdc, krb5-admin-server, krb5-user.
+# streaming: any
 
 use strict;
 use warnings;

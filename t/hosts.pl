@@ -5,6 +5,7 @@
 # beside that each case has its own expectation: a plain role is served only
 # where it gave a password itself and the remote that was finally used asked for
 # it.  t/auth.pl has the methods of one host.
+# streaming: any
 
 use strict;
 use warnings;

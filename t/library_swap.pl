@@ -1,6 +1,7 @@
 # The library is exchanged under an existing extension: what was created with
 # stock keeps working, with equal results, and so it does on the way back.
 # Likewise what pg_dump takes from one and gives to the other.
+# streaming: any
 
 use strict;
 use warnings;

@@ -1,5 +1,6 @@
 # Connection options, each asked of stock's dblink and of ours: where the
 # validator takes it, what it hints at, and what a connection string may set.
+# streaming: any
 
 use strict;
 use warnings;

@@ -4,6 +4,7 @@
 #
 # DBLINK_OLD_BIN is the program directory of the older major; else it is the oldest
 # that is installed beside this one, or if there is none stock's of this major.
+# streaming: any
 
 use strict;
 use warnings;

@@ -2,6 +2,7 @@
 # and what a session that waits for a remote is seen to wait for: events with
 # names of dblink's own from PostgreSQL 17 on, before that core's for all
 # extensions.
+# streaming: any
 
 use strict;
 use warnings;

@@ -1,6 +1,7 @@
 # The session's SCRAM login passed on to a foreign server (PostgreSQL 18 and
 # newer): whose keys are used, what may replace them, who gets in by them.
 # Older majors do not know the option.
+# streaming: any
 
 use strict;
 use warnings;

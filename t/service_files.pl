@@ -1,5 +1,6 @@
 # A superuser may rest on what libpq finds by itself: service file, password
 # file, environment of the server.
+# streaming: any
 
 use strict;
 use warnings;

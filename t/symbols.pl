@@ -1,5 +1,6 @@
 # What the library exports, and what it is linked with: its entry points and nothing
 # else, no bitcode, the system's libpq.
+# streaming: any
 
 use strict;
 use warnings;

@@ -1,6 +1,7 @@
 # TLS to the remote: sslmode require, verify-ca and verify-full, with and
 # without the authority's certificate, a wrong host name, a certificate of the
 # client's.  All certificates are made here.
+# streaming: any
 
 use strict;
 use warnings;
