@@ -1,6 +1,7 @@
 -- The extension's objects: functions and how they are marked, the type, the wrapper, and who may do what.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS dblink;
+DROP EXTENSION IF EXISTS dblink2;
 CREATE SCHEMA regress_dblink_objects;
 RESET client_min_messages;
 SET search_path = regress_dblink_objects, public;
