@@ -129,6 +129,9 @@ has_failed(DblinkConn *conn)
 bool
 dbl_copyin_is_full(DblinkConn *conn)
 {
+	/* PQflush() reads, too, if the remote takes nothing: look before it does. */
+	if (dbl_remote_is_readable(conn))
+		take_in(conn);
 	return PQflush(conn->pgconn) == 1 && !has_failed(conn);
 }
 
