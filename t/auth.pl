@@ -655,24 +655,6 @@ foreach my $vector (
 }
 healthy($s, 'the session survived them');
 
-# ---- rule 12: what the library exports and links to -----------------------
-
-my $library = `pg_config --pkglibdir`;
-chomp $library;
-$library .= '/dblink.so';
-my @exported = map { (split ' ')[2] } `nm -D --defined-only '$library'`;
-cmp_ok(scalar @exported, '>', 30, 'nm lists the library\'s symbols');
-is_deeply(
-	[
-		grep {
-			!/^(pg_finfo_)?dblink_(build_sql_(insert|delete|update)|cancel_query|close|connect|current_query|describe|disconnect|error|error_message|exec|execute|fdw_validator|fetch|gather|gather_query|get_connections|get_notify|get_pkey|get_result|is_busy|open|planner_support|query|query_as|record|send_query|send_query_params|wait)$/
-			  && !/^(Pg_magic_func|_PG_init)$/
-		} @exported
-	],
-	[],
-	'only entry points and the magic are exported');
-like(`ldd '$library'`, qr/\blibpq\.so\.5 => /, 'the shared libpq is linked');
-
 # ---- names ------------------------------------------------------------
 
 # should work, with a notice about the cut in the middle of a character
