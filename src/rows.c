@@ -264,9 +264,15 @@ dbl_spool_put(DblinkSpool *spool, const DblinkValue *row)
 const DblinkValue *
 dbl_spool_next(DblinkSpool *spool)
 {
+	MemoryContext caller_context;
+	bool		found;
 	int			i;
 
-	if (!tuplestore_gettupleslot(spool->store, true, false, spool->slot))
+	/* A row that is read from a file is the slot's, which frees it later. */
+	caller_context = MemoryContextSwitchTo(spool->slot->tts_mcxt);
+	found = tuplestore_gettupleslot(spool->store, true, false, spool->slot);
+	MemoryContextSwitchTo(caller_context);
+	if (!found)
 	{
 		tuplestore_clear(spool->store);
 		return NULL;
