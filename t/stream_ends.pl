@@ -287,21 +287,21 @@ topic 'two streams and a session that queues' => sub {
 
 topic 'two streams of which one waits for the other' => sub {
 	# the last row of a comes when the statement that makes b is over
-	my $a = "dblink('c', 'SELECT i, repeat(''x'', 50000), CASE WHEN i = 400 THEN pg_advisory_xact_lock(5)::text END FROM (SELECT generate_series(1, 400) AS i OFFSET 0) AS s') AS a(i int, f text, l text)";
-	my $b = "dblink('d', 'SELECT i, repeat(''x'', 50000), CASE WHEN i = 1 THEN pg_advisory_xact_lock(5)::text END FROM (SELECT generate_series(1, 400) AS i OFFSET 0) AS s') AS b(i int, f text, l text)";
+	my $a = "dblink('c', 'SELECT i, repeat(''x'', 200000), CASE WHEN i = 100 THEN pg_advisory_xact_lock(5)::text END FROM (SELECT generate_series(1, 100) AS i OFFSET 0) AS s') AS a(i int, f text, l text)";
+	my $b = "dblink('d', 'SELECT i, repeat(''x'', 200000), CASE WHEN i = 1 THEN pg_advisory_xact_lock(5)::text END FROM (SELECT generate_series(1, 100) AS i OFFSET 0) AS s') AS b(i int, f text, l text)";
 	my @first = ('SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off',
 		"SELECT dblink_connect('d', {remote}), dblink_connect('e', {remote})",
 		"CREATE FUNCTION pg_temp.does(int) RETURNS int LANGUAGE plpgsql AS \$f\$ BEGIN PERFORM dblink_exec('e', 'SET work_mem = ''4MB'''); RETURN \$1; END \$f\$");
-	# should be 400: a call that needs the rows of both first
-	same_session(\@sides, 'a call that makes both yield', [ @first, "SELECT count(pg_temp.does(a.i)) FROM $a JOIN $b ON a.i = b.i" ], want => '400');
-	# should be 400: nobody makes them yield
-	same_session(\@sides, 'the end of one', [ @first, "SELECT count(*) FROM $a JOIN $b ON a.i = b.i" ], want => '400');
-	same_session(\@sides, 'the end of one, both ways', [ @first, "SELECT count(*) FROM $b JOIN $a ON a.i = b.i" ], want => '400');
-	# should be 400: loops one in the other, and cursors
+	# should be 100: a call that needs the rows of both first
+	same_session(\@sides, 'a call that makes both yield', [ @first, "SELECT count(pg_temp.does(a.i)) FROM $a JOIN $b ON a.i = b.i" ], want => '100');
+	# should be 100: nobody makes them yield
+	same_session(\@sides, 'the end of one', [ @first, "SELECT count(*) FROM $a JOIN $b ON a.i = b.i" ], want => '100');
+	same_session(\@sides, 'the end of one, both ways', [ @first, "SELECT count(*) FROM $b JOIN $a ON a.i = b.i" ], want => '100');
+	# should be 100: loops one in the other, and cursors
 	same_session(\@sides, 'loops',
 		[ @first, "DO \$f\$ DECLARE x int; y int; n int := 0; BEGIN FOR x IN SELECT a.i FROM $a LOOP n := n + 1;"
 			  . " IF x = 1 THEN FOR y IN SELECT b.i FROM $b LOOP IF y = 1 THEN PERFORM pg_temp.does(1); END IF; END LOOP; END IF; END LOOP; RAISE NOTICE '%', n; END \$f\$" ],
-		want => qr/400/);
+		want => qr/100/);
 	same_session(\@sides, 'cursors',
 		[ @first, 'BEGIN', "DECLARE ka CURSOR FOR SELECT a.i FROM $a", "DECLARE kb CURSOR FOR SELECT b.i FROM $b", 'FETCH 1 FROM ka', 'FETCH 1 FROM kb',
 			'SELECT pg_temp.does(1)', 'FETCH 1 FROM ka', 'MOVE ALL FROM ka', 'FETCH 1 FROM kb', 'COMMIT' ], at => 99);
