@@ -857,7 +857,6 @@ extern void dbl_dec_row(DblinkDecoder *decoder, DblinkConn *conn,
 						const DblinkValue *row, Datum *values, bool *nulls);
 
 /* rowtype.c */
-extern TupleDesc dbl_rowtype_of_scalar(Oid type);
 extern TupleDesc dbl_rowtype_expected(FunctionCallInfo fcinfo, DblinkQuery *query);
 extern const int *dbl_rowtype_match(const DblinkQuery *query, const PGresult *res,
 									TupleDesc tupdesc);
@@ -892,7 +891,6 @@ extern void dbl_ex_note_interrupt(void);
 extern bool dbl_ex_was_interrupted(void);
 extern void dbl_ex_forget_interrupt(void);
 extern void dbl_ex_clear(DblinkConn *conn);
-extern void dbl_ex_end(DblinkConn *conn);
 extern void dbl_ex_note_open(DblinkConn *conn);
 extern void dbl_ex_attach(DblinkConn *conn, DblinkReader *reader, DblinkOnAbort on_abort);
 extern void dbl_ex_detach(DblinkReader *reader);
@@ -942,7 +940,6 @@ extern bool dbl_cancel_is_over(DblinkConn *conn);
 extern int	dbl_cancel_events(DblinkConn *conn);
 extern pgsocket dbl_cancel_socket(DblinkConn *conn);
 extern void dbl_cancel_continue(DblinkConn *conn);
-extern const char *dbl_cancel_problem(DblinkConn *conn);
 extern void dbl_cancel_close(DblinkConn *conn);
 extern bool dbl_cancel_await(DblinkConn *conn, long timeout_ms);
 extern const char *dbl_cancel_query(DblinkConn *conn);

@@ -318,6 +318,9 @@ take_turns(long (*turn) (void))
 	}
 }
 
+/*
+ * Arguments: "versions", or a mode and those of the mode; see the head of this file.
+ */
 int
 main(int argc, char **argv)
 {

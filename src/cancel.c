@@ -104,8 +104,8 @@ dbl_cancel_continue(DblinkConn *conn)
 /*
  * The reason why a request that is over did not get through; NULL if it did.
  */
-const char *
-dbl_cancel_problem(DblinkConn *conn)
+static const char *
+request_problem(DblinkConn *conn)
 {
 	if (conn->cancel->status == PGRES_POLLING_OK)
 		return NULL;
@@ -338,8 +338,8 @@ dbl_cancel_continue(DblinkConn *conn)
 /*
  * The reason why a request that is over did not get through; NULL if it did.
  */
-const char *
-dbl_cancel_problem(DblinkConn *conn)
+static const char *
+request_problem(DblinkConn *conn)
 {
 	return conn->cancel->ok ? NULL : conn->cancel->message;
 }
@@ -421,7 +421,7 @@ dbl_cancel_query(DblinkConn *conn)
 
 	if (problem == NULL)
 		problem = dbl_cancel_await(conn, CANCEL_QUERY_MS) ?
-			dbl_cancel_problem(conn) : "cancel request timed out";
+			request_problem(conn) : "cancel request timed out";
 	if (problem != NULL)
 		problem = pchomp(dbl_err_clean(problem));
 

@@ -286,7 +286,7 @@ dblink_disconnect_missing_ok(PG_FUNCTION_ARGS)
  * dblink_get_notify(name, timeout) returns setof (notify_name text, be_pid int,
  * extra text)
  *
- * The notifications that have come in; if there is none, waits for the first.  No rows
+ * The notifications that have arrived; if there is none, waits for the first.  No rows
  * when the time is up.  Without a limit if timeout is null; one that is not positive
  * does not wait.
  *

@@ -598,7 +598,7 @@ run_begins(DestReceiver *self, int operation, TupleDesc tupdesc)
 	Copy	   *copy = (Copy *) self;
 
 	if (copy->conn != NULL)
-		elog(ERROR, "rows to be copied come from more than one query");
+		elog(ERROR, "rows to be copied are those of more than one query");
 	begin(copy, tupdesc);
 }
 

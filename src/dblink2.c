@@ -546,7 +546,7 @@ gather(FunctionCallInfo fcinfo)
  *
  * All remaining results of what dblink_send_query() sent on each connection, which are
  * free then; none for one to which nothing was sent.  The first column is the connection.
- * A command without rows gives one row, its tag.
+ * A command without rows returns one row, its tag.
  *
  * Errors: as dblink(); 22023 if a connection is there twice.  With dblink.gather_failures
  * = skip, the error of a connection is a WARNING.

@@ -538,7 +538,7 @@ connect_end(DblinkAttempt *attempt, List *others)
  * connect_timeout holds for each address.  A remote that cannot convert to our
  * encoding keeps its own, because its data is checked before it is used.  If the
  * remote refuses us, it is tried once more after make_room_call(), which returns
- * whether it could give something back.
+ * whether it could release something.
  *
  * The result is for dbl_est_finish(), in the current memory context.  Throws 08001 if a
  * connect_timeout is not valid.

@@ -176,8 +176,8 @@ dbl_ex_clear(DblinkConn *conn)
  * Throws 25000 if a transaction that follows ours has come to its end in it; but not to a
  * stream, which could be read on if the error was caught.
  */
-void
-dbl_ex_end(DblinkConn *conn)
+static void
+end_exchange(DblinkConn *conn)
 {
 	DblinkExchange *ex = &conn->exchange;
 	DblinkExchange was = *ex;
@@ -718,7 +718,7 @@ dbl_ex_next(DblinkConn *conn)
 	else
 		receive(conn);
 	if (ex->res == NULL)
-		dbl_ex_end(conn);
+		end_exchange(conn);
 	return ex->res;
 }
 
@@ -757,7 +757,7 @@ end_with_last(DblinkConn *conn)
 	PQclear(ex->res);
 	ex->res = ex->last_res;
 	ex->last_res = NULL;
-	dbl_ex_end(conn);
+	end_exchange(conn);
 	return ex->res;
 }
 
@@ -923,6 +923,6 @@ dbl_ex_description(DblinkConn *conn)
 	if (!PQexitPipelineMode(conn->pgconn) &&
 		PQstatus(conn->pgconn) == CONNECTION_OK)
 		description_failed(conn);
-	dbl_ex_end(conn);
+	end_exchange(conn);
 	return ex->res;
 }

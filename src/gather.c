@@ -152,7 +152,7 @@ remote_tupdesc(TupleDesc tupdesc)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("first column of the rows must be of type %s", "text"),
-				 errdetail("It is the connection that a row comes from.")));
+				 errdetail("It is the connection that has sent the row.")));
 	remote = CreateTemplateTupleDesc(tupdesc->natts - 1);
 	for (i = 1; i < tupdesc->natts; i++)
 		TupleDescCopyEntry(remote, i, tupdesc, i + 1);
@@ -378,7 +378,7 @@ send_one(DblinkGather *gather, Member *member)
 }
 
 /*
- * Send the query to all members.  Where rows may come in binary, each is asked first what
+ * Send the query to all members.  Where rows may be in binary, each is asked first what
  * columns they have, all of them at once.  (If errors are skipped, that does not pay: each
  * step more could be the one that fails.)
  */

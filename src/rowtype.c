@@ -35,8 +35,8 @@ throw_record(void)
 /*
  * Return a tuple descriptor with one column of a scalar type.
  */
-TupleDesc
-dbl_rowtype_of_scalar(Oid type)
+static TupleDesc
+type_of_scalar(Oid type)
 {
 	TupleDesc	tupdesc = CreateTemplateTupleDesc(1);
 
@@ -68,7 +68,7 @@ dbl_rowtype_expected(FunctionCallInfo fcinfo, DblinkQuery *query)
 			return tupdesc;
 		case TYPEFUNC_SCALAR:
 			query->match = DBLINK_MATCH_SCALAR;
-			return dbl_rowtype_of_scalar(type);
+			return type_of_scalar(type);
 		case TYPEFUNC_RECORD:
 		case TYPEFUNC_OTHER:
 			break;
