@@ -240,6 +240,8 @@ typedef struct DblinkExchange
 	PGresult   *res;			/* the result being looked at, or NULL */
 	PGresult   *last_res;		/* the last result, while looking for more */
 	char		tuples[64];		/* the number in its tag; empty if it has none */
+	int			errors;			/* how many results were errors */
+	Size		errors_size;	/* of libpq's text of them */
 	PGnotify   *notify;			/* the notification being looked at, or NULL */
 	DblinkReader *reader;		/* the stream whose rows these are, or NULL */
 	bool		binary;			/* rows were requested in binary */
@@ -904,7 +906,8 @@ extern void dbl_ex_send_binary(DblinkConn *conn, const char *sql,
 							   const DblinkQueryParams *params);
 extern bool dbl_ex_ask(DblinkConn *conn, const char *sql, const DblinkQueryParams *params);
 extern PGresult *dbl_ex_description(DblinkConn *conn);
-extern void dbl_ex_note_tag(DblinkConn *conn);
+extern bool dbl_ex_has_babbled(DblinkConn *conn);
+extern PGresult *dbl_ex_take(DblinkConn *conn);
 extern void dbl_ex_resume(DblinkConn *conn);
 extern void dbl_ex_take_over(DblinkConn *conn);
 extern void dbl_ex_await_cancel(DblinkConn *conn);
@@ -955,6 +958,8 @@ extern bool dbl_remote_is_readable(DblinkConn *conn);
 extern bool dbl_remote_is_closed(DblinkConn *conn);
 extern bool dbl_remote_is_encrypted(DblinkConn *conn);
 extern int	dbl_remote_arrived(DblinkConn *conn);
+extern bool dbl_remote_consume(DblinkConn *conn);
+extern int	dbl_remote_flush(DblinkConn *conn);
 extern DblinkResultKind dbl_remote_kind(const PGresult *res);
 extern bool dbl_remote_is_partial(const PGresult *res);
 extern bool dbl_remote_is_copy(const PGresult *res);

@@ -132,7 +132,7 @@ dbl_copyin_is_full(DblinkConn *conn)
 	/* PQflush() reads, too, if the remote takes nothing: look before it does. */
 	if (dbl_remote_is_readable(conn))
 		take_in(conn);
-	return PQflush(conn->pgconn) == 1 && !has_failed(conn);
+	return dbl_remote_flush(conn) == 1 && !has_failed(conn);
 }
 
 /*
@@ -190,7 +190,7 @@ end(DblinkConn *conn, const char *reason)
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not send rows: %s", dbl_err_message(conn))));
 	ex->copy.state = DBLINK_COPY_ENDED;
-	while (PQflush(conn->pgconn) == 1 && PQstatus(conn->pgconn) == CONNECTION_OK)
+	while (dbl_remote_flush(conn) == 1 && PQstatus(conn->pgconn) == CONNECTION_OK)
 		dbl_copyin_wait(conn, -1);
 
 	/* The result being looked at is the one that the copy began with. */

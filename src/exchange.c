@@ -31,6 +31,12 @@
  */
 #define CHUNK_ROWS		8
 
+/* How many errors the answer to one text may have. */
+#define MAX_ERRORS		100
+
+/* How large libpq's text of errors may be that it does not return at once. */
+#define MAX_HIDDEN_ERRORS	(1024 * 1024)
+
 /* Makes a connection whose transaction follows ours ready for a text; follow.c, above. */
 static void (*follow_check) (DblinkConn *conn, const char *sql) = NULL;
 
@@ -134,8 +140,8 @@ dbl_ex_note_open(DblinkConn *conn)
  * is not the same any more: the remote can be in another one.  ROLLBACK is the tag of
  * ROLLBACK TO SAVEPOINT, too; it counts if it is not known which was sent.
  */
-void
-dbl_ex_note_tag(DblinkConn *conn)
+static void
+note_tag(DblinkConn *conn)
 {
 	static const char *const tags[] = {
 		"COMMIT", "BEGIN", "START TRANSACTION", "PREPARE TRANSACTION", "ROLLBACK"
@@ -284,14 +290,14 @@ dbl_ex_await_cancel(DblinkConn *conn)
 static void
 send_out(DblinkConn *conn)
 {
-	while (PQflush(conn->pgconn) == 1)
+	while (dbl_remote_flush(conn) == 1)
 	{
 		int			event;
 
 		event = dbl_remote_wait(conn, WL_SOCKET_READABLE | WL_SOCKET_WRITEABLE, -1,
 								dbl_wait_event(DBLINK_WAIT_GET_RESULT));
 		dbl_ex_serve_interrupts();
-		if ((event & WL_SOCKET_READABLE) && !PQconsumeInput(conn->pgconn))
+		if ((event & WL_SOCKET_READABLE) && !dbl_remote_consume(conn))
 			break;
 		dbl_notice_report(conn);
 	}
@@ -566,13 +572,38 @@ dbl_ex_is_ready(DblinkConn *conn)
 }
 
 /*
+ * Check whether the remote has answered one text with more errors than a server does.
+ * A statement fails once; but libpq takes any number of errors, and keeps all of their
+ * text until the next statement, also of those that it does not return.
+ *
+ * To be called before more is read: it lets libpq process what has been.
+ */
+bool
+dbl_ex_has_babbled(DblinkConn *conn)
+{
+	DblinkExchange *ex = &conn->exchange;
+	Size		limit = ex->errors_size + MAX_HIDDEN_ERRORS;
+
+	return ex->errors > MAX_ERRORS ||
+		(PQisBusy(conn->pgconn) && strnlen(PQerrorMessage(conn->pgconn), limit) == limit);
+}
+
+/*
  * Let libpq read what has arrived.  Returns false if the connection broke: then
- * there is a result that says so.  Throws 08006 for other trouble.
+ * there is a result that says so.  Throws 08006 for other trouble, and 08P01 if the
+ * remote does not stop sending errors.
  */
 bool
 dbl_ex_consume(DblinkConn *conn)
 {
-	if (PQconsumeInput(conn->pgconn))
+	if (dbl_ex_has_babbled(conn))
+	{
+		conn->exchange.on_abort = DBLINK_CANCEL;
+		ereport(ERROR,
+				(errcode(ERRCODE_PROTOCOL_VIOLATION),
+				 errmsg("remote server does not stop sending errors")));
+	}
+	if (dbl_remote_consume(conn))
 		return true;
 	if (PQstatus(conn->pgconn) == CONNECTION_BAD)
 		return false;
@@ -662,20 +693,37 @@ dbl_ex_wait_any(List *conns, long timeout_ms)
 
 /*
  * Get the next result from libpq, or the next part of one, which must be
- * available.  It belongs to the connection, in place of the last.
+ * available.  It belongs to the connection, in place of the last.  NULL at the end.
  *
- * Throws 0A000 if the remote begins to copy, and was not asked to take rows; 40P01 if
- * the statement was cancelled because of a deadlock.
+ * Never throws.
  */
-static void
-take_result(DblinkConn *conn)
+PGresult *
+dbl_ex_take(DblinkConn *conn)
 {
 	DblinkExchange *ex = &conn->exchange;
 
 	PQclear(ex->res);
 	ex->res = NULL;
 	ex->res = PQgetResult(conn->pgconn);
-	dbl_ex_note_tag(conn);
+	note_tag(conn);
+	if (PQresultStatus(ex->res) == PGRES_FATAL_ERROR)
+	{
+		ex->errors++;
+		ex->errors_size = strlen(PQerrorMessage(conn->pgconn));
+	}
+	return ex->res;
+}
+
+/*
+ * The same as dbl_ex_take().  Throws 0A000 if the remote begins to copy, and was not asked
+ * to take rows; 40P01 if the statement was cancelled because of a deadlock.
+ */
+static void
+take_result(DblinkConn *conn)
+{
+	DblinkExchange *ex = &conn->exchange;
+
+	(void) dbl_ex_take(conn);
 	dbl_notice_report(conn);
 	dbl_watch_result_check(conn);
 	if (dbl_remote_is_copy(ex->res) &&
@@ -803,7 +851,7 @@ bool
 dbl_ex_poll(DblinkConn *conn)
 {
 	DblinkExchange *ex = &conn->exchange;
-	bool		good = PQflush(conn->pgconn) >= 0 && PQconsumeInput(conn->pgconn);
+	bool		good = !dbl_ex_has_babbled(conn) && dbl_remote_consume(conn);
 
 	if (!good && PQstatus(conn->pgconn) != CONNECTION_BAD)
 	{
@@ -812,10 +860,7 @@ dbl_ex_poll(DblinkConn *conn)
 	}
 	while (dbl_ex_is_ready(conn))
 	{
-		PQclear(ex->res);
-		ex->res = NULL;
-		ex->res = PQgetResult(conn->pgconn);
-		if (ex->res == NULL)
+		if (dbl_ex_take(conn) == NULL)
 		{
 			(void) end_with_last(conn);
 			return true;

@@ -494,7 +494,7 @@ wait_for_some(List *conns)
 		if (!is_awaited(conn) || n == MAX_WAITED)
 			continue;
 		pfds[n].fd = PQsocket(conn->pgconn);
-		pfds[n].events = POLLIN | (PQflush(conn->pgconn) == 1 ? POLLOUT : 0);
+		pfds[n].events = POLLIN | (dbl_remote_flush(conn) == 1 ? POLLOUT : 0);
 		n++;
 	}
 	pgstat_report_wait_start(PG_WAIT_EXTENSION);

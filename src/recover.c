@@ -118,18 +118,15 @@ static DrainStep
 drain_step(DblinkConn *conn)
 {
 	DblinkExchange *ex = &conn->exchange;
+	bool		ready;
 
 	if (PQstatus(conn->pgconn) == CONNECTION_BAD || owns_no_more(ex))
 		return DRAIN_END;
-	if ((PQflush(conn->pgconn) == 1 && ex->copy.state == DBLINK_COPY_NONE) ||
-		!dbl_ex_is_ready(conn))
+	ready = dbl_ex_is_ready(conn);
+	if ((dbl_remote_flush(conn) == 1 && ex->copy.state == DBLINK_COPY_NONE) || !ready)
 		return DRAIN_WAIT;
 
-	PQclear(ex->res);
-	ex->res = NULL;
-	ex->res = PQgetResult(conn->pgconn);
-	dbl_ex_note_tag(conn);
-	if (ex->res == NULL)
+	if (dbl_ex_take(conn) == NULL)
 		return PQexitPipelineMode(conn->pgconn) ? DRAIN_END : DRAIN_MORE;
 
 	switch (PQresultStatus(ex->res))
@@ -157,12 +154,13 @@ drain_step(DblinkConn *conn)
 
 /*
  * Let libpq read what has arrived.  Returns false if it can't go on, although the
- * connection is not broken: it is out of memory.
+ * connection is not broken: it is out of memory, or the remote does not end.
  */
 static bool
 take_in(DblinkConn *conn)
 {
-	return PQconsumeInput(conn->pgconn) || PQstatus(conn->pgconn) == CONNECTION_BAD;
+	return (!dbl_ex_has_babbled(conn) && dbl_remote_consume(conn)) ||
+		PQstatus(conn->pgconn) == CONNECTION_BAD;
 }
 
 /*
@@ -392,7 +390,7 @@ add_sockets(DblinkConn *conn, struct pollfd *pfds)
 	{
 		pfds[n].fd = PQsocket(conn->pgconn);
 		pfds[n].events = POLLIN;
-		if (PQflush(conn->pgconn) == 1)
+		if (dbl_remote_flush(conn) == 1)
 			pfds[n].events |= POLLOUT;
 		n++;
 	}

@@ -242,6 +242,33 @@ dbl_remote_arrived(DblinkConn *conn)
 }
 
 /*
+ * Send what libpq has buffered, as PQflush() does.  If the remote does not take all of
+ * it, libpq reads, too.
+ *
+ * libpq doubles its buffer rather than keep data in the socket, but never shrinks it.  So
+ * it has to process what it has read before it reads more; else a remote that sends
+ * notices as fast as we read takes all memory.
+ */
+int
+dbl_remote_flush(DblinkConn *conn)
+{
+	(void) PQisBusy(conn->pgconn);
+	return PQflush(conn->pgconn);
+}
+
+/*
+ * Let libpq read what has arrived, as PQconsumeInput() does, by the same rule: that
+ * flushes first, and has read if this was not to be done at once.
+ */
+bool
+dbl_remote_consume(DblinkConn *conn)
+{
+	int			unsent = dbl_remote_flush(conn);
+
+	return unsent == 1 || (unsent == 0 && PQconsumeInput(conn->pgconn) == 1);
+}
+
+/*
  * What a result, or part of one, means.
  */
 DblinkResultKind
@@ -290,7 +317,7 @@ dbl_remote_is_busy(DblinkConn *conn)
 {
 	TimestampTz deadline = dbl_deadline(TAKE_IN_MS);
 
-	while (PQconsumeInput(conn->pgconn) && PQisBusy(conn->pgconn) &&
+	while (dbl_remote_consume(conn) && PQisBusy(conn->pgconn) &&
 		   dbl_remote_is_readable(conn) && dbl_time_left(deadline) > 0)
 		;
 	dbl_notice_report(conn);
@@ -300,13 +327,16 @@ dbl_remote_is_busy(DblinkConn *conn)
 /*
  * Check whether the connection is still good, and idle.  We read all data that has
  * arrived, because the reason why a remote closed the connection precedes the end.
+ * None of it is processed: that reason would become a notice.
  */
 bool
 dbl_remote_is_alive(DblinkConn *conn)
 {
+	TimestampTz deadline = dbl_deadline(TAKE_IN_MS);
+
 	while (PQstatus(conn->pgconn) == CONNECTION_OK)
 	{
-		if (!dbl_remote_is_readable(conn))
+		if (!dbl_remote_is_readable(conn) || dbl_time_left(deadline) == 0)
 			return true;
 		CHECK_FOR_INTERRUPTS();
 		if (!PQconsumeInput(conn->pgconn))

@@ -307,7 +307,9 @@ foreach my $i (0 .. $#battery)
 $fake->stop;
 healthy($s, 'the session lives');
 
-# Floods while rows are copied: should end soon, and memory should not grow with them.
+# Floods while rows are copied: should end soon, and memory should not grow with them.  What
+# is no notice is kept until 4 MB of it were seen; twice as much may have arrived by then,
+# and libpq may double its buffer twice.
 my %flood = (
 	notices => error_message({ S => 'NOTICE', C => '00000', M => 'flood' x 20 }, 'N'),
 	settings => parameter_status('flood', 'x' x 100),
@@ -324,7 +326,7 @@ foreach my $n (0 .. $#kinds)
 	my $r = $s->run("SET statement_timeout = '1s'; $many", 2 * SLOW);
 	ok(!$r->{hung} && $r->{err} =~ /57014|ERROR:  (?:08|0A000)/ && $r->{secs} < SLOW, "a flood of $kinds[$n] ends") or diag substr $r->{err}, 0, 300;
 	my $grown = memory_kb($s->pid, 'VmHWM') - $before;
-	cmp_ok($grown, '<', 32 * 1024, "a flood of $kinds[$n]: memory is bounded ($grown kB)");
+	cmp_ok($grown, '<', 40 * 1024, "a flood of $kinds[$n]: memory is bounded ($grown kB)");
 	healthy($s, "a flood of $kinds[$n]: the session lives");
 }
 $fake->stop;
