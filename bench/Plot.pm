@@ -22,6 +22,8 @@ my %colour = (
 	ours_bin => '#123c69',
 	ours_cancel => '#6a4c93',
 	ours_keep => '#123c69',
+	dblink2 => '#123c69',
+	pipe => '#6a4c93',
 	fdw => '#e0903a',
 	limit => '#79a86b',
 	limit_cancel => '#3f6b33',);
@@ -36,6 +38,16 @@ sub gnuplot
 	  or die "run.pl: gnuplot $script failed\n";
 }
 
+# The result of a column's contestant in an item. One that is not the same in
+# all items is named by the column's third value, from items to ids.
+sub result_in
+{
+	my ($item, $column) = @_;
+	my ($id, undef, $by_item) = @$column;
+
+	return result_of($item, $by_item ? $by_item->{ $item->{id} } // '' : $id);
+}
+
 # Bars of speed against stock, a group an item. A contestant without a bar
 # anywhere has no place. A column is a contestant's id and its name there. The
 # data file has a block a contestant: x, height.
@@ -48,8 +60,7 @@ sub plot_bars
 	@items = grep { $_->{sum}{stock} } @items or return;
 	for my $column (@$columns)
 	{
-		my ($id, $label) = @$column;
-		push @shown, $column if grep { result_of($_, $id) } @items;
+		push @shown, $column if grep { result_in($_, $column) } @items;
 	}
 	for my $item (@items)
 	{
@@ -57,7 +68,7 @@ sub plot_bars
 
 		for my $i (0 .. $#shown)
 		{
-			my $s = result_of($item, $shown[$i][0]) or next;
+			my $s = result_in($item, $shown[$i]) or next;
 
 			push @{ $blocks[$i] }, $x++ . ' ' . $s->{wall_ratio}{median};
 		}
@@ -155,6 +166,19 @@ sub plot_all
 			[ 'limit_cancel', 'libpq alone, one row' ]
 		],
 		grep { $_ } @item{qw(limit1 named errors string)});
+	plot_bars(
+		'dblink2',
+		'Several at once, and pushing rows: times as fast as stock dblink',
+		'log',
+		[
+			[ 'stock', 'stock' ],
+			[ 'ours', 'dblink, one after the other', { 'gather-4' => 'ours' } ],
+			[ 'dblink2', 'dblink_gather, dblink_copy', { 'gather-4' => 'ours_gather', 'copy-wide' => 'ours' } ],
+			[ 'fdw', 'postgres_fdw, best fetch_size or batch_size' ],
+			[ 'pipe', 'psql to psql' ],
+			[ 'limit', 'libpq alone' ]
+		],
+		grep { $_ } @item{qw(gather-4 copy-wide)});
 	plot_growth(grep { $_->{growth} } @items);
 }
 

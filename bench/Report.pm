@@ -303,6 +303,8 @@ sub write_results
 		push @text, "![Speed over many rows](rows.svg)\n\n" if -e "$out/rows.svg";
 		push @text, "![Speed of the first row and of small queries](small.svg)\n\n"
 		  if -e "$out/small.svg";
+		push @text, "![Speed of dblink_gather and dblink_copy](dblink2.svg)\n\n"
+		  if -e "$out/dblink2.svg";
 		push @text, "## Item by item\n\n", map { item_table($_) } @single;
 		write_file(
 			"$out/summary.md",
