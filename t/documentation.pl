@@ -17,6 +17,8 @@
 # says.  The remote wants TLS and a password.  The addresses that the examples use
 # are replaced by those of the servers here, and the other way round in what
 # is printed.
+#
+# streaming: any
 
 use strict;
 use warnings;

@@ -3,6 +3,8 @@
 # seed is printed, and DBLINK_SEED and DBLINK_HOSTILE, how many, change it).
 # The session lives, ends each statement, believes nothing that is not so, and
 # leaves nothing behind.  t/wire_faults.pl has the plain cases.
+#
+# streaming: any
 
 use strict;
 use warnings;

@@ -2,6 +2,8 @@
 # clean error that says so, and the connection usable after it.  The full sizes
 # take minutes and some GB of memory: DBLINK_HUGE=1; else a
 # fiftieth of them, which all go through.
+#
+# streaming: any
 
 use strict;
 use warnings;

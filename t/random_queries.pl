@@ -4,6 +4,8 @@
 #
 # The seed is printed; DBLINK_RANDOM_SEED repeats a run, DBLINK_RANDOM_QUERIES
 # says how many statements to make at least (default 5000).
+#
+# streaming: any
 
 use strict;
 use warnings;

@@ -2,6 +2,8 @@
 # logging on.  Should be found nowhere: not in a message, a log, a plan,
 # pg_stat_activity or a process title, on either server; but in the statement of
 # the user who wrote it there, and in what libpq says of a string that is none.
+#
+# streaming: any
 
 use strict;
 use warnings;

@@ -3,6 +3,8 @@
 # and on ours, with default settings, and both must give the same: rows, errors,
 # and the state in which the remote is left.  A hang is ended after 10 s and is
 # a failure.  DBLINK_TOPIC=PATTERN runs the topics of that name only.
+#
+# streaming: on
 
 use strict;
 use warnings;

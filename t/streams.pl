@@ -3,6 +3,8 @@
 # errors and early ends in mid-stream leave no remote statement behind and no
 # connection that is silently wrong.  What a stream does is seen where a function
 # of the plan stops it in one of its rows, until we let it go on.
+#
+# streaming: any
 
 use strict;
 use warnings;

@@ -11,6 +11,8 @@
 # DBLINK_SWEEP=always,true,0,c,10,pause,INT (streaming, fail_on_error, TLS,
 # direction, frame, deed, signal) tries one point only, as it is named where a
 # point fails.
+#
+# streaming: any
 
 use strict;
 use warnings;
