@@ -785,6 +785,7 @@ sub dblink2_items
 			title => 'Command on a named connection: dblink_exec and dblink_execute',
 			short => 'execute',
 			who => [qw(stock ours execute execute_two)],
+			tuned => 'execute_two',
 			expect => 'DO',
 			per => $n,
 			work => dblink2_work(
@@ -796,6 +797,7 @@ sub dblink2_items
 			title => 'Small query with a value: dblink() with format(), and dblink_query',
 			short => 'parameter',
 			who => [qw(stock ours query_one)],
+			tuned => 'query_one',
 			expect => 'DO',
 			per => $n,
 			work => dblink2_work(sub { loop_over($_[0]{id} eq 'query_one' ? $query : $format, $n) }),
@@ -805,6 +807,7 @@ sub dblink2_items
 			title => 'count(*), ' . group($size{loop}) . ' rows of 2 int: a column list, and a row type',
 			short => 'row type',
 			who => [qw(stock ours query_as)],
+			tuned => 'query_as',
 			expect => $size{loop},
 			work => dblink2_work(
 				sub {
@@ -842,6 +845,7 @@ sub loopback_items
 			title => 'Small query to the own server, by connection string and by loopback',
 			short => 'loopback',
 			who => [qw(stock ours ours_keep loopback)],
+			tuned => 'loopback',
 			expect => 'DO',
 			per => $calls,
 			work => loopback_work(
@@ -853,6 +857,7 @@ sub loopback_items
 			title => 'Small query to the own server, by a named connection and by loopback',
 			short => 'loopback named',
 			who => [qw(stock ours loopback)],
+			tuned => 'loopback',
 			expect => 'DO',
 			per => $n,
 			work => loopback_work($named, sub { loop_over("dblink($_[0], 'SELECT ' || i)", $n) }),
@@ -862,6 +867,7 @@ sub loopback_items
 			title => 'The same, calls a millisecond apart',
 			short => 'loopback apart',
 			who => [qw(stock ours loopback)],
+			tuned => 'loopback',
 			expect => qr/^\d+\.\d+$/,
 			told => 1,
 			per => $apart,
