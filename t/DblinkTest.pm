@@ -36,7 +36,7 @@ our @EXPORT = qw(
   unsound open_objects settled amount repeat_sql
   fd_count memory_kb reset_peak
   silent_listener full_listener
-  stock_prefix ours_prefix copy_tree needs_stock extra
+  stock_prefix ours_prefix copy_tree needs_stock extra tls_conf
   SLOW
 );
 
@@ -405,6 +405,20 @@ sub reset_peak
 }
 
 # ---- what must hold after every fault -------------------------------------
+
+# Makes a key and a certificate in a directory, which the key has signed itself; gives the
+# lines of postgresql.conf that make a server use them. Further arguments go to openssl.
+sub tls_conf
+{
+	my ($dir, @args) = @_;
+	my $log = "$dir/openssl.log";
+	@args = ('-subj', '/CN=localhost') unless @args;
+	system("openssl req -x509 -newkey rsa:2048 -nodes -days 30 @args"
+		  . " -keyout '$dir/server.key' -out '$dir/server.crt' >'$log' 2>&1") == 0
+	  or die 'openssl failed: ' . slurp_file($log);
+	chmod 0600, "$dir/server.key";
+	return ('ssl = on', "ssl_cert_file = '$dir/server.crt'", "ssl_key_file = '$dir/server.key'");
+}
 
 # How many of something to do: the environment's figure, or the quick run's.
 sub amount

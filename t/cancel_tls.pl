@@ -11,14 +11,9 @@ use DblinkTest;
 use DblinkProxy;
 
 my $dir = PostgreSQL::Test::Utils::tempdir();
-system("openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=localhost"
-	  . " -keyout '$dir/server.key' -out '$dir/server.crt' >'$dir/log' 2>&1") == 0
-  or die 'openssl failed: ' . slurp_file("$dir/log");
-chmod 0600, "$dir/server.key";
-
 my ($local, $remote) = make_pair(
 	remote => {
-		conf => [ 'ssl = on', "ssl_cert_file = '$dir/server.crt'", "ssl_key_file = '$dir/server.key'" ] });
+		conf => [ tls_conf($dir) ] });
 my $proxy = striking_proxy($remote->port);
 my $s = session($local);
 

@@ -15,15 +15,10 @@ use DblinkWire;
 use DblinkFake;
 
 my $dir = PostgreSQL::Test::Utils::tempdir();
-system("openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=localhost"
-	  . " -keyout '$dir/server.key' -out '$dir/server.crt' >'$dir/log' 2>&1") == 0
-  or die 'openssl failed: ' . slurp_file("$dir/log");
-chmod 0600, "$dir/server.key";
-
 my ($local, $remote) = make_pair(
 	local => { conf => ["deadlock_timeout = '100ms'"] },
 	remote => {
-		conf => [ 'ssl = on', "ssl_cert_file = '$dir/server.crt'", "ssl_key_file = '$dir/server.key'", "password_encryption = 'scram-sha-256'" ],
+		conf => [ tls_conf($dir), "password_encryption = 'scram-sha-256'" ],
 		hba => [ 'host all asked 127.0.0.1/32 scram-sha-256', 'host all refused 127.0.0.1/32 reject' ] });
 my $s = session($local);
 no_error($s, 'CREATE EXTENSION dblink2; CREATE ROLE plain LOGIN; CREATE ROLE other LOGIN', 'the extension and roles');

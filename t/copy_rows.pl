@@ -12,14 +12,9 @@ use DblinkFake;
 use DblinkProxy;
 
 my $dir = PostgreSQL::Test::Utils::tempdir();
-system("openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=localhost"
-	  . " -keyout '$dir/server.key' -out '$dir/server.crt' >'$dir/log' 2>&1") == 0
-  or die 'openssl failed: ' . slurp_file("$dir/log");
-chmod 0600, "$dir/server.key";
-
 my ($local, $remote) = make_pair(
 	local => { conf => [ 'log_temp_files = 0', 'work_mem = 1MB', 'jit = off' ] },
-	remote => { conf => [ 'ssl = on', "ssl_cert_file = '$dir/server.crt'", "ssl_key_file = '$dir/server.key'", 'fsync = off' ] });
+	remote => { conf => [ tls_conf($dir), 'fsync = off' ] });
 my $proxy = striking_proxy($remote->port);
 my $s = session($local);
 my $there = session($remote);

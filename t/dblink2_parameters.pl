@@ -6,6 +6,7 @@ use warnings;
 use Test::More;
 use PostgreSQL::Test::Utils;
 use DblinkTest;
+use TypeValues;
 
 my ($local, $remote) = make_pair();
 my $s = session($local);
@@ -15,85 +16,7 @@ no_error($s, 'SELECT dblink_connect(' . lit('c') . ', ' . lit(conninfo($remote, 
 srand($ENV{DBLINK_RANDOM_SEED} || 1);
 
 # The values by type; in the arrays with a NULL.
-my %values = (
-	'bool' => [qw(true false)],
-	'int2' => [qw(0 1 -1 32767 -32768)],
-	'int4' => [qw(0 1 -1 2147483647 -2147483648)],
-	'int8' => [qw(0 -1 9223372036854775807 -9223372036854775808)],
-	'oid' => [qw(0 1 4294967295)],
-	'float4' => [qw(0 -0 1.5 1e38 -1e38 1e-45 3.4028235e38 1.17549435e-38 NaN Infinity -Infinity 0.1)],
-	'float8' => [qw(0 -0 1.5 1e308 -1.7976931348623157e308 5e-324 NaN Infinity -Infinity 0.1 0.30000000000000004)],
-	'numeric' => [qw(0 0.0 0.000 1 -1 1e100 -1e-100 NaN Infinity -Infinity 123456789012345678901234567890.123456789 1e130000 1e-16383 100.00)],
-	'text' => [ '', 'a', "a\nb\tc\\d'e\"f{},", 'é€𝄞', 'NULL', 'null', ' ', '$1', '%s', '\\x00', 'x' x 100000 ],
-	'varchar' => [ '', 'abc', 'é' ],
-	'bpchar' => [ '', 'abc  ' ],
-	'name' => [ '', 'a name', 'n' x 63 ],
-	'char' => [ '', 'a' ],
-	'bytea' => [ '', '\\x00', '\\x00ff27225c0a', '\\x' . '00ff' x 1000 ],
-	'date' => [ '2000-01-01', '1999-12-31', '4713-01-01 BC', '0001-12-31 BC', '5874897-12-31', 'infinity', '-infinity', '2024-02-03' ],
-	'time' => [ '00:00:00', '24:00:00', '23:59:59.999999' ],
-	'timetz' => [ '00:00:00+00', '24:00:00-15:59', '12:34:56.5+05:30', '12:00:00+15:59:59' ],
-	'timestamp' => [ '2000-01-01 00:00:00', '4713-01-01 00:00:00 BC', '294276-12-31 23:59:59.999999', 'infinity', '-infinity', '1999-02-03 23:59:59.999999' ],
-	'timestamptz' => [ '2000-01-01 00:00:00+00', '4713-01-02 00:00:00+00 BC', '294276-12-30 23:59:59.999999+00', 'infinity', '-infinity', '1900-01-01 00:00:00+01', '2024-10-27 00:30:00+00', '2024-10-27 01:30:00+00' ],
-	'interval' => [ '0', '+1 year +2 mons +3 days +04:05:06.789', '-1 year -2 mons +3 days -04:05:06.789', '178000000 years', '00:00:00.000001', '+1 mon -1 day', '-1 day +00:00:01' ],
-	'uuid' => [ '00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff' ],
-	'json' => [ '{}', '{"a" :  [1, 2.50, null, "é"], "a": 1}', '" "' ],
-	'jsonb' => [ '{}', '{"a": [1, 2.50, null, "é"], "b": {"c": true}}', '"x"', '1e1000' ],
-	'jsonpath' => [ '$', '$."a"[*]?(@ > 1)' ],
-	'xml' => [ '<a/>', '<a>é</a>' ],
-	'inet' => [ '0.0.0.0', '192.168.1.5/24', '::1', 'fe80::1/64' ],
-	'cidr' => [ '10.0.0.0/8', '2001:db8::/32' ],
-	'macaddr' => ['08:00:2b:01:02:03'],
-	'macaddr8' => ['08:00:2b:01:02:03:04:05'],
-	'bit' => [ '0', '1' ],
-	'varbit' => [ '', '1', '1' x 77 ],
-	'money' => [ '$0.00', '-$1,234.56', '92233720368547758.07' ],
-	'point' => [ '(1,2)', '(-1e300,NaN)' ],
-	'box' => ['(3,4),(1,2)'],
-	'path' => [ '[(0,0),(1,1)]', '((0,0),(1,1))' ],
-	'polygon' => ['((0,0),(1,1),(2,0))'],
-	'circle' => ['<(1,2),3>'],
-	'lseg' => ['[(0,0),(0.1,0.30000000000000004)]'],
-	'line' => ['{1,2,3}'],
-	'tsvector' => [ '', "'a':1A 'b':2" ],
-	'tsquery' => [ "'a' & !'b'", "'a' <-> 'b'" ],
-	'pg_lsn' => [ '0/0', 'FFFFFFFF/FFFFFFFF' ],
-	'txid_snapshot' => ['10:20:10,14'],
-	'pg_snapshot' => ['10:20:10,14'],
-	'xid' => [ '0', '4294967295' ],
-	'xid8' => [ '0', '18446744073709551615' ],
-	'cid' => ['7'],
-	'tid' => ['(1,2)'],
-	'regclass' => [ 'pg_class', 'information_schema.tables', '0' ],
-	'regtype' => [ 'integer', '"char"', 'information_schema.cardinal_number' ],
-	'regproc' => ['now'],
-	'regprocedure' => ['now()'],
-	'regoper' => ['||/'],
-	'regoperator' => ['+(integer,integer)'],
-	'regcollation' => ['"C"'],
-	'regconfig' => ['english'],
-	'regdictionary' => ['simple'],
-	'regnamespace' => ['pg_catalog'],
-	'regrole' => ['pg_monitor'],
-	'regdatabase' => ['postgres'],
-	'aclitem' => ['pg_monitor=r/pg_monitor'],
-	'refcursor' => [ 'a', '' ],
-	'int2vector' => [ '', '1 2 3' ],
-	'oidvector' => [ '', '1 2 3' ],
-	'int4range' => [ 'empty', '[1,5)', '(,)', '[-2147483648,)' ],
-	'int8range' => ['[1,9223372036854775807)'],
-	'numrange' => ['[1.50,2.0]'],
-	'daterange' => [ '[2024-02-03,2024-03-02)', '[,infinity)' ],
-	'tsrange' => ['["2024-02-03 00:00:00",)'],
-	'tstzrange' => ['["2024-02-03 00:00:00+00",infinity)'],
-	'int4multirange' => [ '{}', '{[1,3),[5,9)}' ],
-	'int8multirange' => ['{[1,3)}'],
-	'nummultirange' => ['{[1.50,2.0]}'],
-	'datemultirange' => ['{[2024-02-03,2024-03-02)}'],
-	'tsmultirange' => ['{["2024-02-03 00:00:00",)}'],
-	'tstzmultirange' => ['{["2024-02-03 00:00:00+00",)}'],
-	'oid8' => [ '0', '18446744073709551615' ],
-);
+my %values = %type_values;
 
 # Values of some types at random.
 sub any { return $_[ int rand @_ ] }
@@ -110,7 +33,7 @@ my %random = (
 );
 foreach my $type (sort keys %random)
 {
-	push @{ $values{$type} }, map { $random{$type}->() } 1 .. 12;
+	$values{$type} = [ @{ $values{$type} }, map { $random{$type}->() } 1 .. 12 ];
 }
 
 # Not values of a column's type, or without an input function that works.

@@ -99,17 +99,11 @@ sub is_of_this_major
 
 # ---- the servers -------------------------------------------------------
 
-# A certificate for all names that the examples use.
-system("openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj '/CN=*.example.com'"
-	  . " -addext 'subjectAltName=DNS:*.example.com' -keyout '$dir/server.key'"
-	  . " -out '$dir/server.crt' 2>'$dir/openssl.log'") == 0
-  or die slurp_file("$dir/openssl.log");
-chmod 0600, "$dir/server.key";
-
 my $remote = make_server(
 	'remote',
 	tree => stock_prefix(),
-	conf => [ 'ssl = on', "ssl_cert_file = '$dir/server.crt'", "ssl_key_file = '$dir/server.key'" ],
+	# for all names that the examples use
+	conf => [ tls_conf($dir, "-subj '/CN=*.example.com'", "-addext 'subjectAltName=DNS:*.example.com'") ],
 	hba => [ 'hostssl all all 127.0.0.1/32 scram-sha-256', 'host all all 127.0.0.1/32 reject' ]);
 # The documentation describes the default settings.
 my $local = make_server(

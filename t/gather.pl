@@ -214,11 +214,7 @@ foreach my $streaming ('on', 'off')
 # What libpq has decrypted does not show at a socket.
 {
 	my $tls = make_server('tls', tree => stock_prefix(), start => 0);
-	my $dir = $tls->data_dir;
-	is(system("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
-		  . " -keyout '$dir/server.key' -out '$dir/server.crt' >'$dir/openssl.out' 2>&1"), 0, 'a certificate');
-	chmod 0600, "$dir/server.key";
-	$tls->append_conf('postgresql.conf', "ssl = on\n");
+	$tls->append_conf('postgresql.conf', "$_\n") foreach tls_conf($tls->data_dir);
 	$tls->start;
 	my $to_tls = lit(conninfo($tls, sslmode => 'require'));
 	no_error($s, "SELECT dblink_connect(c, $to_tls) FROM unnest('{t1,t2}'::text[]) c", 'TLS: connected');
