@@ -22,7 +22,8 @@ my %colour = (
 	ours_bin => '#123c69',
 	ours_cancel => '#6a4c93',
 	ours_keep => '#123c69',
-	dblink2 => '#123c69',
+	dblink2 => '#a9cbe8',
+	ours_gather_bin => '#123c69',
 	pipe => '#6a4c93',
 	fdw => '#e0903a',
 	limit => '#79a86b',
@@ -174,6 +175,7 @@ sub plot_all
 			[ 'stock', 'stock' ],
 			[ 'ours', 'dblink, one after the other', { 'gather-4' => 'ours' } ],
 			[ 'dblink2', 'dblink_gather, dblink_copy', { 'gather-4' => 'ours_gather', 'copy-wide' => 'ours' } ],
+			[ 'ours_gather_bin', 'dblink_gather, binary' ],
 			[ 'fdw', 'postgres_fdw, best fetch_size or batch_size' ],
 			[ 'pipe', 'psql to psql' ],
 			[ 'limit', 'libpq alone' ]

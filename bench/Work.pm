@@ -116,7 +116,14 @@ my @contestants = (
 		id => 'ours_gather',
 		label => 'dblink_gather',
 		side => 'ours',
-		set => { 'dblink.gather_failures' => 'error' },
+		set => { 'dblink.streaming' => 'on', 'dblink.gather_failures' => 'error' },
+		gather => 1
+	},
+	{
+		id => 'ours_gather_bin',
+		label => 'dblink_gather, binary',
+		side => 'ours',
+		set => { 'dblink.streaming' => 'on', 'dblink.gather_failures' => 'error', 'dblink.result_format' => 'binary' },
 		gather => 1
 	},
 	{
@@ -501,17 +508,20 @@ sub gather_item
 		id => 'gather-4',
 		title => $four->{title} =~ s/send_query/dblink_gather/r,
 		short => 'gather 4',
-		who => [qw(stock ours ours_gather), @fdw, 'limit'],
+		who => [qw(stock ours ours_gather ours_gather_bin), @fdw, qw(limit limit_bin)],
 		tuned => 'ours_gather',
 		work => sub {
 			my ($c) = @_;
-			my @queries = map { literal("SELECT $table{wide}{names} FROM wide_$_") } 1 .. 4;
 
 			return four_at_once($c) if !$c->{gather};
 			return {
-				setup => [ 'CREATE EXTENSION IF NOT EXISTS dblink2', prelude($c, '', map { "c$_" } 1 .. 4) ],
-				statement => join(";\n", map { "SELECT dblink_send_query('c$_', $queries[ $_ - 1 ])" } 1 .. 4)
-				  . ";\nSELECT count(*) FROM dblink_gather('{c1,c2,c3,c4}') AS t(conn text, $wide_columns)",
+				setup => [
+					'CREATE EXTENSION IF NOT EXISTS dblink2',
+					prelude($c, '', map { "c$_" } 1 .. 4),
+					map({ "SELECT dblink_exec('c$_', 'CREATE TEMP VIEW part AS SELECT * FROM wide_$_')" } 1 .. 4)
+				],
+				statement => "SELECT count(*) FROM dblink_gather('{c1,c2,c3,c4}', 'SELECT $table{wide}{names} FROM part')"
+				  . " AS t(conn text, $wide_columns)",
 			};
 		},
 	};
