@@ -56,6 +56,19 @@ extern int no_such_variable
 extern bool libpqsrv_is_valid_proxy_option(const char *keyword)
 			__attribute__((weak));
 
+/*
+ * Since 16 the walkers of trees are macros that cast their callback.  Before, it is
+ * declared without parameters, which means "none" to a compiler for C23.
+ */
+#if PG_VERSION_NUM < 160000
+#include "nodes/nodeFuncs.h"
+
+#define expression_tree_walker(node, walker, context) \
+	expression_tree_walker(node, (void *) (walker), context)
+#define raw_expression_tree_walker(node, walker, context) \
+	raw_expression_tree_walker(node, (void *) (walker), context)
+#endif
+
 /* Since 18 a library has a name and a version, see pg_get_loaded_modules(). */
 #ifndef PG_MODULE_MAGIC_EXT
 #define PG_MODULE_MAGIC_EXT(...)	PG_MODULE_MAGIC

@@ -26,6 +26,7 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
+#include "executor/instrument.h"
 #include "foreign/foreign.h"
 #include "funcapi.h"
 #include "nodes/nodeFuncs.h"
