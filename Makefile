@@ -6,8 +6,11 @@
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 
+# Where the sources are; the build may be in another directory, as that of a package is.
+SOURCES := $(dir $(firstword $(MAKEFILE_LIST)))
+
 MODULE_big = dblink
-OBJS = dblink.o $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+OBJS = dblink.o $(patsubst $(SOURCES)%.c,%.o,$(sort $(wildcard $(SOURCES)src/*.c)))
 
 EXTENSION = dblink dblink2
 DATA = dblink--1.2.sql dblink--1.1--1.2.sql dblink--1.0--1.1.sql dblink2--1.0.sql
@@ -16,7 +19,7 @@ PGFILEDESC = "dblink - run SQL in another PostgreSQL database"
 # make installcheck runs sql/ against expected/ on the server that libpq finds, and
 # t/*.pl on servers of their own; REGRESS=NAME, PROVE_TESTS=t/NAME.pl and PROVE_FLAGS
 # choose. The second needs the Perl modules that come with PostgreSQL's headers.
-REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))
+REGRESS = $(patsubst $(SOURCES)sql/%.sql,%,$(sort $(wildcard $(SOURCES)sql/*.sql)))
 ifneq ($(filter installcheck,$(MAKECMDGOALS)),)
 NO_TAP := $(shell perl -e 'print !-e shift() ? "no PostgreSQL::Test::Cluster" \
 	: !eval { require IPC::Run } ? "no IPC::Run" : !$$> ? "PostgreSQL does not run as root" : ""' \
@@ -53,7 +56,13 @@ endif
 # After the server's own directories: a newer libpq's headers shadow the server's.
 override CPPFLAGS += -I$(libpq_srcdir)
 
-$(OBJS): dblink.h src/compat.h $(if $(COUNT_OBJECTS),t/count.h)
+# The directories have their full names because VPATH would find those of the sources.
+OBJDIRS = $(addprefix $(CURDIR)/,$(filter-out ./,$(sort $(dir $(OBJS)))))
+
+$(OBJS): dblink.h src/compat.h $(if $(COUNT_OBJECTS),t/count.h) | $(OBJDIRS)
+
+$(OBJDIRS):
+	mkdir -p $@
 
 # What stock left would still be taken.
 install: no-bitcode

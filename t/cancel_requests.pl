@@ -165,7 +165,7 @@ foreach my $how (qw(timeout cancel terminate))
 	$s->send('SELECT 1 / (t1.g - 1) ' . joined(5, $streams ? 'asleep' : 'big'));
 	if ($streams)
 	{
-		poll_until(sub { query_value($local, "SELECT wait_event FROM pg_stat_activity WHERE state = 'active' AND pid = " . $s->pid) eq 'Extension' }, SLOW);
+		poll_until(sub { query_value($local, "SELECT wait_event_type FROM pg_stat_activity WHERE state = 'active' AND pid = " . $s->pid) eq 'Extension' }, SLOW);
 		Time::HiRes::usleep(500_000);
 		query_value($local, 'SELECT pg_cancel_backend(' . $s->pid . ')');
 	}

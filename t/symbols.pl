@@ -1,9 +1,10 @@
 # What the library exports, and what it is linked with: its entry points and nothing
-# else, no bitcode, the system's libpq.
+# else, all of its sources, no bitcode, the system's libpq.
 # streaming: any
 
 use strict;
 use warnings;
+use Cwd qw(getcwd);
 use Test::More;
 use PostgreSQL::Test::Utils;
 
@@ -31,6 +32,16 @@ foreach my $script (glob 'dblink*--*.sql')
 }
 my @there = sort map { (split)[2] } split /\n/, $listed;
 is(join("\n", @there), join("\n", sort keys %wanted), scalar(@there) . ' symbols are exported, the entry points');
+
+# A build in another directory, as a package's is, should have all of the sources: a
+# library links without what is missing.
+my $here = getcwd();
+my $make = 'make -n -C \'' . PostgreSQL::Test::Utils::tempdir() . "' -f '$here/Makefile' VPATH='$here' 2>&1";
+my $said = `$make`;
+my ($objects) = $said =~ /-o dblink\.so (.*)/;
+my %linked = map { $_ => 1 } split ' ', $objects // '';
+my @missing = grep { !$linked{s/c$/o/r} } 'dblink.c', glob 'src/*.c';
+is("@missing", '', 'a build in another directory links all of the sources') or diag $said;
 
 # JIT compilation would take code from it, without what that calls.
 my @bitcode = glob directory('pkglibdir') . '/bitcode/dblink*';
