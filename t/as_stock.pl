@@ -118,7 +118,7 @@ topic 'a parallel worker' => sub {
 			foreach my $call ("SELECT par_exec({remote}, 'DO \$d\$ BEGIN PERFORM pg_sleep(60) /* slow_mark */; END \$d\$')", "SELECT * FROM par_rows({remote}, 'SELECT pg_sleep(60) /* slow_mark */') AS t(x text)")
 			{
 				# should end on the remote, too
-				$s->run("SET statement_timeout = '" . ($how =~ /times/ ? '700ms' : '60s') . "'");
+				$s->run("SET statement_timeout = '" . ($how =~ /times/ ? '2s' : '60s') . "'");
 				$s->send(fill_in($side, $call));
 				poll_until(sub { remote_count($remote, "$there AND state = 'active'") }, SLOW);
 				my $worker = query_value($side->{node}, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'parallel worker'");
