@@ -420,16 +420,6 @@ ROLLBACK TO one;
 COMMIT;
 RESET backslash_quote;
 SELECT sides();
--- strings are read as the remote reads them: the first is one, the second is refused
-SELECT dblink_exec('a', 'SET standard_conforming_strings = off; SET escape_string_warning = off');
-BEGIN;
-SELECT dblink_begin('a');
-SELECT * FROM dblink('a', $$SELECT '\'; COMMIT; --'$$) AS t(x text);
-SELECT * FROM dblink('a', $$SELECT '\''; COMMIT; --'$$) AS t(x text);
-ROLLBACK;
-SHOW standard_conforming_strings;
-SELECT dblink_exec('a', 'RESET standard_conforming_strings');
-
 -- should fail: it can't be prepared, nor the connection closed
 BEGIN;
 SELECT dblink_begin('a');

@@ -1,5 +1,5 @@
--- Two sides that may read string constants in different ways: nothing is streamed. Since 19 there is one way only.
-\set extension dblink
+-- Two sides that may read string constants in different ways. Since 19 there is one way only.
+\set extension dblink2
 \set schema regress_dblink_strings
 \getenv srcdir PG_ABS_SRCDIR
 \i :srcdir/sql/include/begin.sql
@@ -33,6 +33,19 @@ SELECT source($$SELECT * FROM dblink('conn', 'SELECT 1') AS t(a int)$$);
 RESET standard_conforming_strings;
 -- streamed again
 SELECT source($$SELECT * FROM dblink('conn', 'SELECT 1') AS t(a int)$$);
+
+-- refused in a transaction that follows: the second, if the remote takes the setting, because the first is one string then; else the first
+SELECT dblink_exec('conn', 'SET standard_conforming_strings = off; SET escape_string_warning = off');
+BEGIN;
+SELECT dblink_begin('conn');
+SELECT * FROM dblink('conn', $$SELECT '\'; COMMIT; --'$$) AS t(x text);
+ROLLBACK;
+BEGIN;
+SELECT dblink_begin('conn');
+SELECT * FROM dblink('conn', $$SELECT '\''; COMMIT; --'$$) AS t(x text);
+ROLLBACK;
+SHOW standard_conforming_strings;
+SELECT dblink_exec('conn', 'RESET standard_conforming_strings');
 
 SELECT dblink_disconnect('conn');
 

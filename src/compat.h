@@ -20,6 +20,7 @@
 #include "libpq-fe.h"
 
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "parser/parser.h"
 #include "utils/guc.h"
@@ -118,6 +119,16 @@ dbl_set_standard_strings(bool standard)
 	standard_conforming_strings = standard;
 	return true;
 #endif
+}
+
+/*
+ * Return the name of an encoding that databases may have.  19 has no name for the one
+ * of number 7 any more, but the remote may be older.
+ */
+static inline const char *
+dbl_encoding_name(int encoding)
+{
+	return PG_VALID_BE_ENCODING(encoding) ? pg_encoding_to_char(encoding) : "MULE_INTERNAL";
 }
 
 /*

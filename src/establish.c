@@ -461,10 +461,10 @@ has_word(const char *message, const char *word)
 static bool
 names_other_encoding(const char *message)
 {
-	for (int encoding = 0; PG_VALID_BE_ENCODING(encoding); encoding++)
+	for (int encoding = 0; encoding <= PG_ENCODING_BE_LAST; encoding++)
 	{
 		if (encoding != GetDatabaseEncoding() &&
-			has_word(message, pg_encoding_to_char(encoding)))
+			has_word(message, dbl_encoding_name(encoding)))
 			return true;
 	}
 	return false;
