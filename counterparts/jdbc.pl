@@ -2,7 +2,7 @@
 # statements prepared on the server and portals read in parts; and asks the
 # catalogs what a database tool asks.
 #
-# packages: openjdk-17-jdk-headless=javac libpostgresql-jdbc-java=/usr/share/java/postgresql.jar
+# packages: javac:openjdk-17-jdk-headless /usr/share/java/postgresql.jar:libpostgresql-jdbc-java
 
 use strict;
 use warnings;

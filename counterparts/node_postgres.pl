@@ -1,6 +1,6 @@
 # JavaScript: node-postgres calls our functions.
 #
-# packages: nodejs=node npm
+# packages: node:nodejs npm
 # npm: pg@8.16.3 pg-cursor@2.15.3
 
 use strict;

@@ -1,6 +1,6 @@
 # Python: psycopg 2 and 3 call our functions.
 #
-# packages: python3 python3-psycopg2=/usr/lib/python3/dist-packages/psycopg2/__init__.py python3-psycopg=/usr/lib/python3/dist-packages/psycopg/__init__.py
+# packages: python3 /usr/lib/python3/dist-packages/psycopg2/__init__.py:python3-psycopg2 /usr/lib/python3/dist-packages/psycopg/__init__.py:python3-psycopg
 
 use strict;
 use warnings;

@@ -2,7 +2,7 @@
 # typical guide on dblink between hosted databases are typed, and what the page
 # shows is looked at. screen.png in the work directory is the last page.
 #
-# packages: adminer=/usr/share/adminer/adminer.php php-cgi php-cli=php php-pgsql=/var/lib/dpkg/info/php-pgsql.list chromium nodejs=node npm
+# packages: /usr/share/adminer/adminer.php:adminer php-cgi php:php-cli /var/lib/dpkg/info/php-pgsql.list:php-pgsql chromium node:nodejs npm
 # npm: playwright-core@1.49.1
 
 use strict;
