@@ -112,6 +112,13 @@ BEGIN ISOLATION LEVEL READ UNCOMMITTED;
 SELECT dblink_begin('a');
 SELECT kind();
 COMMIT;
+-- what is read-only by a setting of the remote session should stay so
+SELECT dblink_exec('a', 'SET default_transaction_read_only = on');
+BEGIN;
+SELECT dblink_begin('a');
+SELECT kind();
+COMMIT;
+SELECT dblink_exec('a', 'RESET default_transaction_read_only');
 
 ----- Savepoints
 

@@ -209,7 +209,9 @@ dbl_follow_init(void)
 }
 
 /*
- * Return the statement that starts a transaction like ours.
+ * Return the statement that starts a transaction like ours.  READ WRITE is not said: a
+ * hot standby refuses it, and a role that has default_transaction_read_only there is to
+ * keep it.
  */
 static const char *
 start_statement(void)
@@ -230,8 +232,8 @@ start_statement(void)
 		default:
 			break;
 	}
-	return psprintf("START TRANSACTION ISOLATION LEVEL %s, %s, %s", isolation,
-					XactReadOnly ? "READ ONLY" : "READ WRITE",
+	return psprintf("START TRANSACTION ISOLATION LEVEL %s%s, %s", isolation,
+					XactReadOnly ? ", READ ONLY" : "",
 					XactDeferrable ? "DEFERRABLE" : "NOT DEFERRABLE");
 }
 
