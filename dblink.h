@@ -227,8 +227,8 @@ typedef struct DblinkReader
 } DblinkReader;
 
 /*
- * A call's use of a connection.  All zero: no call uses it, and none has left a
- * result.  Only exchange.c writes to it, except for the fields of recovery, and for
+ * A call's use of a connection.  All zero, but for errors_size: no call uses it, and none
+ * has left a result.  Only exchange.c writes to it, except for the fields of recovery, and for
  * "copy", "notify" and "watch", which are those of copyin.c, notify.c and watch.c.
  *
  * "res", "tuples" and "reader" outlive the exchange, until the next one begins.

@@ -160,6 +160,18 @@ note_tag(DblinkConn *conn)
 }
 
 /*
+ * No call uses the connection.  What libpq has kept of the text of errors until now is not
+ * the next call's; it keeps that until the next statement is sent.
+ */
+static void
+reset(DblinkConn *conn)
+{
+	memset(&conn->exchange, 0, sizeof(conn->exchange));
+	conn->exchange.errors_size = strlen(PQerrorMessage(conn->pgconn));
+	note_state(conn);
+}
+
+/*
  * Free what a call was looking at, whatever its state.  Never throws.
  */
 void
@@ -172,8 +184,7 @@ dbl_ex_clear(DblinkConn *conn)
 	PQclear(ex->res);
 	PQclear(ex->last_res);
 	PQfreemem(ex->notify);
-	memset(ex, 0, sizeof(*ex));
-	note_state(conn);
+	reset(conn);
 }
 
 /*
@@ -189,12 +200,11 @@ end_exchange(DblinkConn *conn)
 	DblinkExchange was = *ex;
 
 	Assert(ex->phase != DBLINK_IDLE && ex->last_res == NULL && ex->notify == NULL);
-	memset(ex, 0, sizeof(*ex));
+	reset(conn);
 	ex->level = was.level;
 	ex->res = was.res;
 	ex->reader = was.reader;
 	strlcpy(ex->tuples, was.tuples, sizeof(ex->tuples));
-	note_state(conn);
 	if (unlikely(conn->follow.state == DBLINK_FOLLOW_ENDED) && ex->reader == NULL)
 		dbl_err_follow_ended(conn);
 }
@@ -706,7 +716,7 @@ dbl_ex_take(DblinkConn *conn)
 	ex->res = NULL;
 	ex->res = PQgetResult(conn->pgconn);
 	note_tag(conn);
-	if (PQresultStatus(ex->res) == PGRES_FATAL_ERROR)
+	if (ex->res != NULL && PQresultStatus(ex->res) == PGRES_FATAL_ERROR)
 	{
 		ex->errors++;
 		ex->errors_size = strlen(PQerrorMessage(conn->pgconn));

@@ -298,6 +298,26 @@ $s->run("SELECT dblink_disconnect('h')");
 $tried++;
 $fake->stop;
 
+# A long error whose end comes late: should be no flood for the call that meets the end.
+my $long_error = error_message({ S => 'ERROR', C => '22012', M => 'e' x 3_000_000 });
+$fake = fake_server(sub {
+	return { start => auth_ok(), end => 'wait', answers => [ sub {
+		my ($request, $socket) = @_;
+		for (my $at = 0; $at < length $long_error; $at += 65536) { syswrite $socket, substr $long_error, $at, 65536 }
+		sleep 1;
+		return ready();
+	} ] };
+});
+foreach my $end ("SELECT count(*) FROM dblink_get_result('h') AS t(x text)", "SELECT dblink_wait('{h}')")
+{
+	$s->run("SELECT dblink_connect('h', " . target($fake) . "); SELECT dblink_send_query('h', 'SELECT 1')");
+	like($s->run("SELECT * FROM dblink_get_result('h') AS t(x text)")->{err}, qr/22012/, 'a long error');
+	no_error($s, $end, "its end, by $end");
+	$s->run("SELECT dblink_disconnect('h')");
+	$tried++;
+}
+$fake->stop;
+
 # ---- answers damaged at random ------------------------------------------------
 
 # What a true server says to the requests of each kind of call.
