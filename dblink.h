@@ -419,6 +419,7 @@ typedef struct DblinkOpening
 {
 	const char *source;			/* as for one */
 	const char *origin;			/* what it is, in words, for a WARNING */
+	bool		for_dblink2;	/* a function of dblink2 will use it */
 	DblinkConn *conn;			/* the result; NULL if it can't be opened */
 	DblinkAttempt *attempt;		/* while it is being established */
 	const DblinkConnInfo *conninfo;
@@ -690,9 +691,11 @@ extern DblinkConn *dbl_copy_cursor(const char *source, const char *target, const
 extern void dbl_session_init(void);
 extern DblinkConn *dbl_session_take(const char *name);
 extern DblinkConn *dbl_session_get(const char *name);
+extern DblinkConn *dbl_session_get2(const char *name);
 extern bool dbl_session_close_if_open(const char *name);
 extern void dbl_session_close(const char *name);
 extern DblinkConn *dbl_session_get_or_open(const char *name_or_source);
+extern DblinkConn *dbl_session_get_or_open2(const char *source);
 extern void dbl_session_get_or_open_all(DblinkOpening *openings, int count, bool skip);
 extern void dbl_session_open(const char *name, const char *source);
 extern void dbl_session_reuse(const char *name, const char *source);
@@ -820,8 +823,8 @@ extern void dbl_loop_note(DblinkConn *conn, const DblinkConnInfo *conninfo);
 extern bool dbl_loop_set_search_path(DblinkConn *conn);
 
 /* security.c */
-extern void dbl_sec_password_given_check(const DblinkConnInfo *conninfo);
-extern void dbl_sec_options_check(const DblinkConnInfo *conninfo);
+extern void dbl_sec_password_given_check(const DblinkConnInfo *conninfo, const char *hint);
+extern void dbl_sec_options_check(const DblinkConnInfo *conninfo, const char *hint);
 extern void dbl_sec_password_used_check(DblinkConn *conn,
 										const DblinkConnInfo *conninfo);
 
@@ -1004,7 +1007,7 @@ pg_noreturn extern void dbl_err_throw_single(DblinkConn *conn, const char *actio
 extern const char *dbl_err_message(DblinkConn *conn);
 extern const char *dbl_err_reason(DblinkConn *conn);
 extern const char *dbl_err_clean(const char *raw);
-pg_noreturn extern void dbl_err_not_connected(const char *detail);
+pg_noreturn extern void dbl_err_not_connected(const char *detail, const char *hint);
 pg_noreturn extern void dbl_err_no_cursor(const char *cursor);
 pg_noreturn extern void dbl_err_copy_refused(void);
 pg_noreturn extern void dbl_err_too_many_files(void);

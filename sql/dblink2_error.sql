@@ -96,6 +96,59 @@ SET ROLE regress_dblink2_error_caller;
 SELECT count(*) FROM dblink_error('conn');
 RESET ROLE;
 
+--
+-- A name of nothing
+--
+CREATE FUNCTION hint_of(sql text) RETURNS TABLE (state text, hint text) LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE sql;
+	state := '00000';
+	RETURN NEXT;
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, hint = PG_EXCEPTION_HINT;
+	RETURN NEXT;
+END $$;
+GRANT USAGE ON SCHEMA regress_dblink2_error TO regress_dblink2_error_caller;
+\x off
+-- should fail: with a hint
+SELECT * FROM dblink_query('nosuch', 'SELECT 1') AS t(a int);
+SELECT dblink_execute('nosuch', 'SELECT $1', 1);
+-- should fail: each with that hint, inside and outside of FROM
+SELECT s, count(DISTINCT hint) FROM (VALUES
+	($$SELECT dblink_query('nosuch', 'SELECT 1')$$),
+	($$SELECT dblink_query_as(NULL::int, 'nosuch', 'SELECT 1')$$),
+	($$SELECT * FROM dblink_query_as(NULL::int, 'nosuch', 'SELECT $1', 1)$$),
+	($$SELECT * FROM dblink_gather('{conn,nosuch}', 'SELECT 1') AS t(c text, a int)$$),
+	($$SELECT * FROM dblink_describe('nosuch', 'SELECT 1')$$),
+	($$SELECT dblink_copy('nosuch', 'item', 'SELECT 1')$$)) AS v(s),
+	hint_of(s) WHERE state = '08001' AND hint LIKE '%dblink_connect(%' GROUP BY s ORDER BY s COLLATE "C";
+SELECT hint LIKE '%dblink_connect(%' FROM dblink_error();
+-- should fail: likewise without a password
+SET ROLE regress_dblink2_error_caller;
+SELECT * FROM hint_of($$SELECT dblink_execute('nosuch', 'SELECT 1')$$);
+RESET ROLE;
+-- a warning, with the hint
+SET dblink.gather_failures = skip;
+SELECT * FROM dblink_gather('{conn,nosuch}', 'SELECT 1') AS t(c text, a int);
+RESET dblink.gather_failures;
+-- should fail: with a hint on what the function takes
+SELECT dblink_begin('nosuch');
+SELECT s, hint FROM (VALUES
+	($$SELECT dblink_send_query('nosuch', 'SELECT $1', 1)$$),
+	($$SELECT dblink_wait('{conn,nosuch}')$$),
+	($$SELECT * FROM dblink_gather('{conn,nosuch}') AS t(c text, a int)$$),
+	($$SELECT dblink_get_notify('nosuch', '1 s')$$)) AS v(s),
+	hint_of(s) WHERE state = '08003';
+-- should fail: without, because it is no name, or a function of dblink
+SELECT s, state, hint FROM (VALUES
+	($$SELECT dblink_execute('nosuch=1', 'SELECT 1')$$),
+	($$SELECT dblink_execute('postgresql://[::1', 'SELECT 1')$$),
+	($$SELECT dblink('nosuch', 'SELECT 1')$$),
+	($$SELECT dblink_exec('nosuch', 'SELECT 1')$$),
+	($$SELECT dblink_send_query('nosuch', 'SELECT 1')$$),
+	($$SELECT dblink_connect('nosuch')$$)) AS v(s),
+	hint_of(s);
+
 SELECT dblink_disconnect('conn');
 
 -- Clean up.

@@ -302,7 +302,7 @@ dblink_get_notify_timeout(PG_FUNCTION_ARGS)
 
 	dbl_res_begin(fcinfo);
 	dbl_stream_yield_all();
-	conn = dbl_session_get(name);
+	conn = dbl_session_get2(name);
 	dbl_res_notifications(fcinfo, conn, dbl_notify_await(conn, timeout_ms));
 	return (Datum) 0;
 }

@@ -578,8 +578,7 @@ begin(Copy *copy, TupleDesc tupdesc)
 	columns_check(copy, tupdesc);
 	prepare_columns(copy, tupdesc);
 	dbl_stream_yield_all();
-	conn = dbl_session_get_or_open(copy->source);
-	conn->deadlock_at_once = true;
+	conn = dbl_session_get_or_open2(copy->source);
 	encoding_check(conn);
 	if (!dbl_copyin_begin(conn, copy_command(copy, tupdesc)))
 		dbl_err_report_now(conn, true, ACTION);
@@ -714,7 +713,7 @@ get_statement(SPIPlanPtr plan)
  *
  * Throws 42601 if the target is not a table, or a table and columns; or the query is
  * not one statement that returns rows; or the number of columns is not the target's.
- * 22021 if the remote does not take our encoding.  Then what dbl_session_get_or_open()
+ * 22021 if the remote does not take our encoding.  Then what dbl_session_get_or_open2()
  * throws, the query, and the remote.
  */
 DblinkConn *

@@ -64,20 +64,6 @@ read_call(FunctionCallInfo fcinfo, int first, DblinkCall *call)
 }
 
 /*
- * Get the connection of a call, as dbl_session_get_or_open() does.  A statement that
- * waits for this very session is a deadlock, and unlike in the functions of dblink, there
- * are no users who rely on a time-out to end it.
- */
-static DblinkConn *
-get_conn(const DblinkCall *call)
-{
-	DblinkConn *conn = dbl_session_get_or_open(call->source);
-
-	conn->deadlock_at_once = true;
-	return conn;
-}
-
-/*
  * dblink_query(connection, sql [, parameters]) returns setof record
  *
  * Runs SQL, and returns the rows of its last statement, as dblink() does: a command
@@ -97,7 +83,7 @@ dblink_query(PG_FUNCTION_ARGS)
 	read_call(fcinfo, 0, &call);
 	query.params = call.params;
 	query.single = call.params != NULL;
-	query.conn = get_conn(&call);
+	query.conn = dbl_session_get_or_open2(call.source);
 	dbl_kept_yield_to(call.sql);
 
 	if (dbl_res_send(&query, call.sql, dbl_res_expected(fcinfo)))
@@ -129,7 +115,7 @@ dblink_query_as(PG_FUNCTION_ARGS)
 	read_call(fcinfo, 1, &call);
 	query.params = call.params;
 	query.single = call.params != NULL;
-	query.conn = get_conn(&call);
+	query.conn = dbl_session_get_or_open2(call.source);
 	dbl_kept_yield_to(call.sql);
 
 	if (dbl_res_send(&query, call.sql, tupdesc))
@@ -178,7 +164,7 @@ dblink_execute(PG_FUNCTION_ARGS)
 
 	dbl_stream_yield_all();
 	read_call(fcinfo, 0, &call);
-	conn = get_conn(&call);
+	conn = dbl_session_get_or_open2(call.source);
 	dbl_kept_yield_to(call.sql);
 	res = dbl_ex_run_params(conn, call.sql, call.params);
 
@@ -279,7 +265,7 @@ dblink_send_query_params(PG_FUNCTION_ARGS)
 	DblinkConn *conn;
 
 	read_call(fcinfo, 0, &call);
-	conn = dbl_session_get(call.source);
+	conn = dbl_session_get2(call.source);
 	dbl_stream_yield_all();
 	dbl_kept_yield_to(call.sql);
 	if (!dbl_ex_send_params(conn, call.sql, call.params, false))
@@ -383,7 +369,7 @@ dblink_describe(PG_FUNCTION_ARGS)
 	dbl_stream_yield_all();
 	dbl_res_begin(fcinfo);
 	read_call(fcinfo, 0, &call);
-	query.conn = get_conn(&call);
+	query.conn = dbl_session_get_or_open2(call.source);
 	description = describe(query.conn, call.sql);
 
 	args[0].value = args[1].value = CStringGetTextDatum(DESCRIBE_SQL);
@@ -504,7 +490,7 @@ dblink_wait(PG_FUNCTION_ARGS)
 		array = fcinfo->args[0];
 	names = dbl_params_names(array, dbl_arg_type(fcinfo, 0), &n);
 	for (i = 0; i < n; i++)
-		conns = list_append_unique_ptr(conns, dbl_session_get(TextDatumGetCString(names[i])));
+		conns = list_append_unique_ptr(conns, dbl_session_get2(TextDatumGetCString(names[i])));
 	ready = dbl_gather_wait(conns, PG_NARGS() > 1 ? dbl_arg_timeout(fcinfo, 1) : -1);
 	for (i = 0; i < n; i++)
 	{
@@ -594,8 +580,7 @@ dblink_begin(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("%s must not be null", "connection"),
 				 errhint("Only the transaction of a named connection can follow the local one.")));
-	conn = dbl_session_get(text_to_cstring(dbl_arg_text(fcinfo, 0)));
-	conn->deadlock_at_once = true;
+	conn = dbl_session_get2(text_to_cstring(dbl_arg_text(fcinfo, 0)));
 	dbl_follow_begin(conn);
 	PG_RETURN_TEXT_P(cstring_to_text("OK"));
 }

@@ -256,23 +256,26 @@ dbl_err_throw_single(DblinkConn *conn, const char *action)
 }
 
 /*
- * Throw 08001: no connection could be established, for the reason in "detail".
+ * Throw 08001: no connection could be established, for the reason in "detail"; "hint" may
+ * be NULL.
  */
 void
-dbl_err_not_connected(const char *detail)
+dbl_err_not_connected(const char *detail, const char *hint)
 {
 	DblinkError error = {
 		.sqlstate = ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION,
 		.severity = "ERROR",
 		.primary = "could not establish connection",
-		.detail = pchomp(dbl_err_clean(detail))
+		.detail = pchomp(dbl_err_clean(detail)),
+		.hint = hint
 	};
 
 	dbl_diag_note(NULL, &error);
 	ereport(ERROR,
 			(errcode(error.sqlstate),
 			 errmsg("could not establish connection"),
-			 errdetail_internal("%s", error.detail)));
+			 errdetail_internal("%s", error.detail),
+			 hint != NULL ? errhint("%s", hint) : 0));
 }
 
 /*

@@ -245,7 +245,7 @@ connect_timeout(PGconn *pgconn, const PQconninfoOption *options)
 		append_problem(&buf, pgconn,
 					   psprintf("invalid integer value \"%s\" for connection option \"%s\"",
 								value, "connect_timeout"));
-		dbl_err_not_connected(buf.data);
+		dbl_err_not_connected(buf.data, NULL);
 	}
 	if (!valid || seconds <= 0)
 		return -1;
@@ -521,7 +521,7 @@ connect_end(DblinkAttempt *attempt, List *others)
 	{
 		append_problem(&attempt->timed_out, conn->pgconn, "timeout expired");
 		if (!dbl_hosts_skip(&attempt->hosts, attempt->options, conn->pgconn))
-			dbl_err_not_connected(attempt->timed_out.data);
+			dbl_err_not_connected(attempt->timed_out.data, NULL);
 		return DBLINK_TIMED_OUT;
 	}
 	if (PQstatus(conn->pgconn) == CONNECTION_OK)
@@ -589,7 +589,7 @@ dbl_est_finish(DblinkAttempt *attempt, List *others)
 				}
 				appendStringInfoString(&attempt->timed_out,
 									   PQerrorMessage(conn->pgconn));
-				dbl_err_not_connected(attempt->timed_out.data);
+				dbl_err_not_connected(attempt->timed_out.data, NULL);
 				break;
 			case DBLINK_ENCODING_REFUSED:
 				attempt->encoding = NULL;

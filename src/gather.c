@@ -247,8 +247,8 @@ name_origin(Member *member, int i)
 }
 
 /*
- * Take the connections of all members into use: as dbl_session_get() does, or with a
- * query, dbl_session_get_or_open(); except that one that can't be established is
+ * Take the connections of all members into use: as dbl_session_get2() does, or with a
+ * query, dbl_session_get_or_open2(); except that one that can't be established is
  * skipped, if that is wanted.
  */
 static void
@@ -265,17 +265,13 @@ take_conns(DblinkGather *gather)
 		openings[i].source = member->source;
 		openings[i].origin = member->query.origin;
 		if (gather->call->sql == NULL)
-			openings[i].conn = dbl_session_get(member->source);
+			openings[i].conn = dbl_session_get2(member->source);
 	}
 	if (gather->call->sql != NULL)
 		dbl_session_get_or_open_all(openings, gather->nmembers, gather->skip);
 	for (i = 0; i < gather->nmembers; i++)
 	{
 		gather->members[i].query.conn = openings[i].conn;
-
-		/* Unlike in the functions of dblink, no users rely on a time-out. */
-		if (openings[i].conn != NULL)
-			openings[i].conn->deadlock_at_once = true;
 		conn_check(gather, i);
 	}
 	pfree(openings);

@@ -361,9 +361,11 @@ begin_query(DblinkScanState *state, const NullableDatum *values, DblinkQuery *qu
 		traits = dbl_sql_traits(sql);
 	if (!streams || traits == 0)
 		dbl_stream_yield_all();
-	query->conn = state->entry->needs_name || state->entry->function == DBLINK_SCAN_FETCH ?
-		dbl_session_get(source) : dbl_session_get_or_open(source);
-	query->conn->deadlock_at_once = state->entry->takes_params;
+	if (state->entry->takes_params)
+		query->conn = dbl_session_get_or_open2(source);
+	else
+		query->conn = state->entry->needs_name || state->entry->function == DBLINK_SCAN_FETCH ?
+			dbl_session_get(source) : dbl_session_get_or_open(source);
 	if (sql == NULL)
 	{
 		traits = query->conn->async.sql;

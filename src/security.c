@@ -110,13 +110,13 @@ is_own_role(const DblinkConnInfo *conninfo)
 
 /*
  * Throw 2F003 if the effective user has to prove their identity, and has given
- * nothing to do it with.
+ * nothing to do it with.  "hint" may be NULL.
  *
  * The caller must check this before any socket is opened, because any user could
  * otherwise make the server knock at addresses that only the server can reach.
  */
 void
-dbl_sec_password_given_check(const DblinkConnInfo *conninfo)
+dbl_sec_password_given_check(const DblinkConnInfo *conninfo, const char *hint)
 {
 	if (superuser() || is_own_role(conninfo) || is_password_given(conninfo) ||
 		is_scram_passed_through(conninfo) || dbl_has_delegated_credentials())
@@ -125,7 +125,8 @@ dbl_sec_password_given_check(const DblinkConnInfo *conninfo)
 	ereport(ERROR,
 			(errcode(ERRCODE_S_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED),
 			 errmsg(DBLINK_PASSWORD_MSG),
-			 errdetail(DBLINK_PASSWORD_GIVEN_DETAIL)));
+			 errdetail(DBLINK_PASSWORD_GIVEN_DETAIL),
+			 hint != NULL ? errhint("%s", hint) : 0));
 }
 
 /*
@@ -178,14 +179,14 @@ is_option_allowed(const char *keyword)
 }
 
 /*
- * Throw 08001 if the conninfo string does not parse, 42501 if it sets an option
+ * Throw 08001, with a hint that may be NULL, if the conninfo string does not parse; 42501 if it sets an option
  * that is not allowed; the latter holds for superusers, too.
  *
  * libpqsrv_check_proxy_conninfo() is the same check, but it exists in newer minor
  * releases only, and it would parse the string once more.
  */
 void
-dbl_sec_options_check(const DblinkConnInfo *conninfo)
+dbl_sec_options_check(const DblinkConnInfo *conninfo, const char *hint)
 {
 	const PQconninfoOption *option;
 
@@ -195,7 +196,7 @@ dbl_sec_options_check(const DblinkConnInfo *conninfo)
 				 errmsg("could not establish connection"),
 				 errdetail("out of memory")));
 	if (conninfo->options == NULL)
-		dbl_err_not_connected(conninfo->error);
+		dbl_err_not_connected(conninfo->error, hint);
 
 	for (option = conninfo->options; option->keyword != NULL; option++)
 	{

@@ -256,15 +256,17 @@ dbl_session_take(const char *name)
 }
 
 /*
- * Throw 08003: there is no open connection of this name, or no unnamed one.
+ * Throw 08003: there is no open connection of this name, or no unnamed one; "hint" may
+ * be NULL.
  */
 pg_noreturn static void
-not_available(const char *name)
+not_available(const char *name, const char *hint)
 {
 	if (name != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONNECTION_DOES_NOT_EXIST),
-				 errmsg("connection \"%s\" not available", name)));
+				 errmsg("connection \"%s\" not available", name),
+				 hint != NULL ? errhint("%s", hint) : 0));
 	ereport(ERROR,
 			(errcode(ERRCODE_CONNECTION_DOES_NOT_EXIST),
 			 errmsg("connection not available")));
@@ -297,7 +299,7 @@ void
 dbl_session_close(const char *name)
 {
 	if (!dbl_session_close_if_open(name))
-		not_available(name);
+		not_available(name, NULL);
 }
 
 /*
@@ -309,7 +311,21 @@ dbl_session_get(const char *name)
 	DblinkConn *conn = dbl_session_take(name);
 
 	if (conn == NULL)
-		not_available(name);
+		not_available(name, NULL);
+	return conn;
+}
+
+/*
+ * The same for a function of dblink2, which is for open connections with a name only.
+ */
+DblinkConn *
+dbl_session_get2(const char *name)
+{
+	DblinkConn *conn = dbl_session_take(name);
+
+	if (conn == NULL)
+		not_available(name, "Open it with dblink_connect(name, connection string).");
+	conn->deadlock_at_once = true;
 	return conn;
 }
 
@@ -387,6 +403,20 @@ conn_finish(DblinkConn *conn, const DblinkConnInfo *conninfo, DblinkAttempt *att
 }
 
 /*
+ * What to write in place of a connection string that does not parse, because it was meant
+ * to be a name; else NULL.
+ */
+static const char *
+name_hint(const DblinkConnInfo *conninfo)
+{
+	if (conninfo->options != NULL ||
+		strchr(conninfo->string, '=') != NULL || strstr(conninfo->string, "://") != NULL)
+		return NULL;
+	return "There is no open connection and no foreign server of this name. "
+		"Open the connection with dblink_connect(name, connection string), or pass a connection string: 'host=... dbname=... user=...'.";
+}
+
+/*
  * Get the connection: an open one, or one that is kept, or else begin to establish one
  * for this call.
  */
@@ -394,6 +424,7 @@ static void
 begin_opening(DblinkOpening *opening, List *others)
 {
 	const char *source = opening->source;
+	const char *hint = NULL;
 	const DblinkConnInfo *conninfo;
 
 	opening->conn = dbl_session_take(source);
@@ -403,8 +434,10 @@ begin_opening(DblinkOpening *opening, List *others)
 		return;
 
 	conninfo = dbl_loop_conninfo(source, DBLINK_ONE_CALL);
-	dbl_sec_password_given_check(conninfo);
-	dbl_sec_options_check(conninfo);
+	if (opening->for_dblink2)
+		hint = name_hint(conninfo);
+	dbl_sec_password_given_check(conninfo, hint);
+	dbl_sec_options_check(conninfo, hint);
 	opening->conn = dbl_kept_take(conninfo);
 	if (opening->conn != NULL)
 		return;
@@ -418,13 +451,32 @@ begin_opening(DblinkOpening *opening, List *others)
 
 /*
  * Establish it, if that was begun.
+ *
+ * A statement of a function of dblink2 that waits for this very session is a deadlock:
+ * unlike in the functions of dblink, there are no users who rely on a time-out to end it.
  */
 static void
 finish_opening(DblinkOpening *opening, List *others)
 {
+	if (opening->conn == NULL)
+		return;
 	if (opening->attempt != NULL)
 		conn_finish(opening->conn, opening->conninfo, opening->attempt, others);
 	opening->attempt = NULL;
+	opening->conn->deadlock_at_once = opening->for_dblink2;
+}
+
+/*
+ * Get the connection, or establish it.
+ */
+static DblinkConn *
+get_or_open(const char *source, bool for_dblink2)
+{
+	DblinkOpening opening = {.source = source, .for_dblink2 = for_dblink2};
+
+	begin_opening(&opening, NIL);
+	finish_opening(&opening, NIL);
+	return opening.conn;
 }
 
 /*
@@ -438,13 +490,17 @@ finish_opening(DblinkOpening *opening, List *others)
 DblinkConn *
 dbl_session_get_or_open(const char *name_or_source)
 {
-	DblinkOpening opening = {.source = name_or_source};
+	return name_or_source != NULL ? get_or_open(name_or_source, false) :
+		dbl_session_get(NULL);
+}
 
-	if (name_or_source == NULL)
-		return dbl_session_get(NULL);
-	begin_opening(&opening, NIL);
-	finish_opening(&opening, NIL);
-	return opening.conn;
+/*
+ * The same for a function of dblink2, which has no form for the unnamed connection.
+ */
+DblinkConn *
+dbl_session_get_or_open2(const char *source)
+{
+	return get_or_open(source, true);
 }
 
 /*
@@ -485,7 +541,7 @@ try_opening(void (*step) (DblinkOpening *, List *), DblinkOpening *opening, List
 }
 
 /*
- * The same as dbl_session_get_or_open() for several, which are established at once.  With
+ * The same as dbl_session_get_or_open2() for several, which are established at once.  With
  * "skip", one that can't be is a WARNING, and its connection is NULL.
  */
 void
@@ -496,6 +552,7 @@ dbl_session_get_or_open_all(DblinkOpening *openings, int count, bool skip)
 
 	for (i = 0; i < count; i++)
 	{
+		openings[i].for_dblink2 = true;
 		if (skip)
 			try_opening(begin_opening, &openings[i], NIL);
 		else
@@ -532,7 +589,7 @@ dbl_session_open(const char *name, const char *source)
 	const DblinkConnInfo *conninfo = dbl_loop_conninfo(source, kind);
 	DblinkConn *conn;
 
-	dbl_sec_password_given_check(conninfo);
+	dbl_sec_password_given_check(conninfo, NULL);
 	conn = name == NULL ? dbl_reg_find(NULL) : NULL;
 	if (conn != NULL)
 		(void) take(conn);
@@ -540,7 +597,7 @@ dbl_session_open(const char *name, const char *source)
 	conn = dbl_reg_new(kind);
 	if (name != NULL && DBLINK_NAME_FIRST)
 		dbl_reg_enter_name(conn, name);
-	dbl_sec_options_check(conninfo);
+	dbl_sec_options_check(conninfo, NULL);
 	reserve_fd(conn);
 	if (name != NULL && !DBLINK_NAME_FIRST)
 		dbl_reg_enter_name(conn, name);
@@ -614,8 +671,8 @@ dbl_session_reuse(const char *name, const char *source)
 	if (conn != NULL)
 	{
 		conninfo = dbl_loop_conninfo(source, DBLINK_NAMED);
-		dbl_sec_password_given_check(conninfo);
-		dbl_sec_options_check(conninfo);
+		dbl_sec_password_given_check(conninfo, NULL);
+		dbl_sec_options_check(conninfo, NULL);
 		same_place_check(conn, conninfo);
 		conn = take(conn);
 		if (conn != NULL && is_sound(conn))

@@ -144,6 +144,12 @@ foreach my $call ([ 'dblink_execute()', "SELECT dblink_execute('c', 'INSERT INTO
 	$s->run('ROLLBACK');
 }
 $s->run("SELECT dblink_disconnect('c')");
+# should fail: so it has on a connection that was kept after a call of dblink2
+my $kept = lit(conninfo($local, options => '-c lock_timeout=3000'));
+$s->run("SET dblink.keep_connections = 1; SELECT dblink_execute($kept, 'SELECT 1')");
+fails_with($s, call_after("LOCK TABLE t; SET LOCAL dblink.deadlock_patience = '1h'", $kept, 'INSERT INTO t VALUES (0, 0)'),
+	{ state => '55P03' }, 'a kept connection: dblink_exec()');
+$s->run('RESET dblink.keep_connections');
 
 # ---- two connections of one session ------------------------------------------------
 
