@@ -227,8 +227,8 @@ typedef struct DblinkReader
 } DblinkReader;
 
 /*
- * A call's use of a connection.  All zero, but for errors_size: no call uses it, and none
- * has left a result.  Only exchange.c writes to it, except for the fields of recovery, and for
+ * A call's use of a connection.  All zero except errors_size: no call uses it, and none has
+ * left a result.  Only exchange.c writes to it, except for the fields of recovery, and for
  * "copy", "notify" and "watch", which are those of copyin.c, notify.c and watch.c.
  *
  * "res", "tuples" and "reader" outlive the exchange, until the next one begins.
@@ -923,6 +923,7 @@ extern void dbl_ex_fetch_all(DblinkConn *conn);
 extern void dbl_ex_cancel_on_abort(DblinkConn *conn);
 extern void dbl_ex_leave(DblinkConn *conn);
 extern bool dbl_ex_is_ready(DblinkConn *conn);
+extern bool dbl_ex_is_pending(DblinkConn *conn);
 extern bool dbl_ex_consume(DblinkConn *conn);
 extern int	dbl_ex_wait_for(DblinkConn *conn, int events, long timeout_ms);
 extern bool dbl_ex_wait(DblinkConn *conn, long timeout_ms);

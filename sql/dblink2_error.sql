@@ -54,6 +54,13 @@ SELECT * FROM dblink_get_result('conn') AS t(a int);
 SELECT * FROM dblink_error('conn');
 -- should fail: no such connection
 SELECT * FROM dblink_error('nowhere');
+-- 1, and none when dblink_begin() has succeeded
+SELECT dblink_exec('conn', 'SELECT 1 / 0', false);
+SELECT count(*) FROM dblink_error('conn');
+BEGIN;
+SELECT dblink_begin('conn');
+SELECT count(*) FROM dblink_error('conn');
+ROLLBACK;
 
 -- in an exception block of PL/pgSQL
 DO $$

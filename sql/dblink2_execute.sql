@@ -59,6 +59,11 @@ SELECT * FROM dblink_describe('conn', 'CREATE TABLE other (a int)');
 SELECT * FROM dblink_describe('conn', 'DELETE FROM item RETURNING id');
 SELECT * FROM dblink_describe(:'loop', 'SHOW work_mem');
 SELECT count(*) FROM item;
+-- should fail while a result is not fetched, and be OK when its end is all that is left
+SELECT dblink_send_query('conn', 'SELECT 7');
+SELECT * FROM dblink_describe('conn', 'SHOW work_mem');
+SELECT * FROM dblink_get_result('conn') AS t(a int);
+SELECT * FROM dblink_describe('conn', 'SHOW work_mem');
 -- should fail: a syntax error, several statements, nulls
 SELECT * FROM dblink_describe('conn', 'SELEC');
 SELECT * FROM dblink_describe('conn', 'SELECT 1; SELECT 2');

@@ -337,8 +337,7 @@ describe(DblinkConn *conn, const char *sql)
 {
 	PGresult   *description;
 
-	if (PQtransactionStatus(conn->pgconn) == PQTRANS_ACTIVE ||
-		!dbl_ex_ask(conn, sql, NULL))
+	if (dbl_ex_is_pending(conn) || !dbl_ex_ask(conn, sql, NULL))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("cannot describe a query while another one is in progress on the connection")));

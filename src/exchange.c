@@ -582,6 +582,19 @@ dbl_ex_is_ready(DblinkConn *conn)
 }
 
 /*
+ * Check whether a query that an earlier call has sent is in progress, or has left a result
+ * that was not fetched.  Its end is none, but has to be read for that to be known.
+ */
+bool
+dbl_ex_is_pending(DblinkConn *conn)
+{
+	Assert(conn->exchange.phase == DBLINK_IDLE);
+	if (!dbl_ex_is_ready(conn))
+		(void) dbl_remote_is_busy(conn);
+	return PQtransactionStatus(conn->pgconn) == PQTRANS_ACTIVE;
+}
+
+/*
  * Check whether the remote has answered one text with more errors than a server does.
  * A statement fails once; but libpq takes any number of errors, and keeps all of their
  * text until the next statement, also of those that it does not return.
@@ -909,7 +922,8 @@ dbl_ex_run(DblinkConn *conn, const char *sql)
 }
 
 /*
- * The same for a statement with parameters; for NULL, as dbl_ex_run().
+ * The same for a statement with parameters; for NULL, without.  Throws XX000 if libpq does
+ * not take it.
  */
 PGresult *
 dbl_ex_run_params(DblinkConn *conn, const char *sql, const DblinkQueryParams *params)

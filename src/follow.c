@@ -244,13 +244,14 @@ start_statement(void)
 static void
 idle_check(DblinkConn *conn)
 {
-	PGTransactionStatusType status = PQtransactionStatus(conn->pgconn);
+	PGTransactionStatusType status;
 
-	if (status == PQTRANS_ACTIVE)
+	if (dbl_ex_is_pending(conn))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("an asynchronous query is in progress on dblink connection \"%s\"",
 						conn->name)));
+	status = PQtransactionStatus(conn->pgconn);
 	if (status == PQTRANS_INTRANS || status == PQTRANS_INERROR)
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
@@ -268,10 +269,9 @@ dbl_follow_begin(DblinkConn *conn)
 	PGresult   *res;
 
 	Assert(conn->kind == DBLINK_NAMED);
+	dbl_diag_forget(conn);
 	if (conn->follow.state == DBLINK_FOLLOW_NONE)
 	{
-		/* What has arrived may be the end of an asynchronous query. */
-		(void) dbl_remote_is_busy(conn);
 		idle_check(conn);
 		conn->follow.state = DBLINK_FOLLOW_BEGINNING;
 		dbl_ex_send_control(conn, start_statement());

@@ -208,16 +208,14 @@ conn_check(DblinkGather *gather, int i)
 }
 
 /*
- * Throw 55000 if a connection has a result that was not fetched.  The end of an
- * asynchronous query is none.
+ * Throw 55000 if a connection has a result that was not fetched.
  */
 static void
 unfetched_check(Member *member)
 {
 	DblinkConn *conn = member->query.conn;
 
-	(void) dbl_ex_is_ready(conn);
-	if (PQtransactionStatus(conn->pgconn) == PQTRANS_ACTIVE)
+	if (dbl_ex_is_pending(conn))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("connection \"%s\" has a result that was not fetched", conn->name),

@@ -644,7 +644,7 @@ is_sound(DblinkConn *conn)
 					 errdetail("Results that were not fetched are lost with it.")));
 		return false;
 	}
-	if (PQtransactionStatus(conn->pgconn) == PQTRANS_ACTIVE)
+	if (dbl_ex_is_pending(conn))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("a query is in progress on connection \"%s\"", conn->name),
