@@ -841,7 +841,7 @@ extern const char *dbl_opt_value(const PQconninfoOption *options,
 extern void dbl_opt_digest(const DblinkConnInfo *conninfo, uint8 *digest);
 
 /* params.c */
-extern const char *dbl_params_text(NullableDatum arg, Oid type, const char *what);
+extern const char *dbl_params_arg(FunctionCallInfo fcinfo, int n, const char *what);
 extern void dbl_params_read(DblinkCall *call, const NullableDatum *args,
 							const Oid *types, int nargs, bool variadic);
 extern Datum *dbl_params_names(NullableDatum arg, Oid type, int *count);
@@ -917,7 +917,6 @@ extern void dbl_ex_await_cancel(DblinkConn *conn);
 extern bool dbl_ex_post(DblinkConn *conn, const char *sql);
 extern bool dbl_ex_poll(DblinkConn *conn);
 extern void dbl_ex_send_control(DblinkConn *conn, const char *sql);
-extern PGresult *dbl_ex_answer(DblinkConn *conn);
 extern void dbl_ex_fetch(DblinkConn *conn);
 extern void dbl_ex_fetch_all(DblinkConn *conn);
 extern void dbl_ex_cancel_on_abort(DblinkConn *conn);

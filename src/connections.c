@@ -229,17 +229,6 @@ dblink_connections(PG_FUNCTION_ARGS)
 }
 
 /*
- * Return argument n, the text that "what" names.  Throws 22004 if it is null.
- */
-static const char *
-text_arg(FunctionCallInfo fcinfo, int n, const char *what)
-{
-	if (n >= PG_NARGS())
-		dbl_arg_check(fcinfo, n);
-	return dbl_params_text(fcinfo->args[n], dbl_arg_type(fcinfo, n), what);
-}
-
-/*
  * dblink_connect(name, source, reuse) returns text
  *
  * Opens a connection that stays, as dblink_connect(name, source) does.  With reuse, one
@@ -252,8 +241,8 @@ text_arg(FunctionCallInfo fcinfo, int n, const char *what)
 Datum
 dblink_connect_reuse(PG_FUNCTION_ARGS)
 {
-	const char *name = text_arg(fcinfo, 0, "connection");
-	const char *source = text_arg(fcinfo, 1, "connection string");
+	const char *name = dbl_params_arg(fcinfo, 0, "connection");
+	const char *source = dbl_params_arg(fcinfo, 1, "connection string");
 
 	dbl_arg_check(fcinfo, 2);
 	if (PG_GETARG_BOOL(2))
@@ -272,7 +261,7 @@ dblink_connect_reuse(PG_FUNCTION_ARGS)
 Datum
 dblink_disconnect_missing_ok(PG_FUNCTION_ARGS)
 {
-	const char *name = text_arg(fcinfo, 0, "connection");
+	const char *name = dbl_params_arg(fcinfo, 0, "connection");
 
 	dbl_arg_check(fcinfo, 1);
 	if (PG_GETARG_BOOL(1))
@@ -296,7 +285,7 @@ dblink_disconnect_missing_ok(PG_FUNCTION_ARGS)
 Datum
 dblink_get_notify_timeout(PG_FUNCTION_ARGS)
 {
-	const char *name = text_arg(fcinfo, 0, "connection");
+	const char *name = dbl_params_arg(fcinfo, 0, "connection");
 	long		timeout_ms = dbl_arg_timeout(fcinfo, 1);
 	DblinkConn *conn;
 

@@ -188,17 +188,6 @@ dblink_execute(PG_FUNCTION_ARGS)
 }
 
 /*
- * Return argument n, a text.  Throws what dbl_params_text() throws.
- */
-static const char *
-text_arg(FunctionCallInfo fcinfo, int n, const char *what)
-{
-	if (n >= PG_NARGS())
-		dbl_arg_check(fcinfo, n);
-	return dbl_params_text(fcinfo->args[n], dbl_arg_type(fcinfo, n), what);
-}
-
-/*
  * Rows were copied: return their number, as the remote has told it.
  */
 static Datum
@@ -224,9 +213,9 @@ end_copy(FunctionCallInfo fcinfo, DblinkConn *conn)
 Datum
 dblink_copy(PG_FUNCTION_ARGS)
 {
-	const char *source = text_arg(fcinfo, 0, "connection");
-	const char *target = text_arg(fcinfo, 1, "target");
-	const char *sql = text_arg(fcinfo, 2, "query");
+	const char *source = dbl_params_arg(fcinfo, 0, "connection");
+	const char *target = dbl_params_arg(fcinfo, 1, "target");
+	const char *sql = dbl_params_arg(fcinfo, 2, "query");
 
 	return end_copy(fcinfo, dbl_copy_query(source, target, sql));
 }
@@ -239,8 +228,8 @@ dblink_copy(PG_FUNCTION_ARGS)
 Datum
 dblink_copy_cursor(PG_FUNCTION_ARGS)
 {
-	const char *source = text_arg(fcinfo, 0, "connection");
-	const char *target = text_arg(fcinfo, 1, "target");
+	const char *source = dbl_params_arg(fcinfo, 0, "connection");
+	const char *target = dbl_params_arg(fcinfo, 1, "target");
 
 	if (PG_NARGS() < 3 || PG_ARGISNULL(2))
 		dbl_arg_check(fcinfo, 2);
@@ -500,10 +489,17 @@ dblink_wait(PG_FUNCTION_ARGS)
 }
 
 /*
- * Return the rows of several connections from a set-returning function.
+ * dblink_gather(connections) returns setof record
+ *
+ * All remaining results of what dblink_send_query() sent on each connection, which are
+ * free then; none for one to which nothing was sent.  The first column is the connection.
+ * A command without rows returns one row, its tag.
+ *
+ * Errors: as dblink(); 22023 if a connection is there twice.  With dblink.gather_failures
+ * = skip, the error of a connection is a WARNING.
  */
-static void
-gather(FunctionCallInfo fcinfo)
+Datum
+dblink_gather(PG_FUNCTION_ARGS)
 {
 	Oid		   *types = palloc(sizeof(Oid) * (PG_NARGS() + 1));
 	TupleDesc	tupdesc;
@@ -524,22 +520,6 @@ gather(FunctionCallInfo fcinfo)
 						"that cannot accept type record")));
 	gathered = dbl_gather_open(&call, tupdesc, false);
 	dbl_gather_collect(gathered, dbl_res_return(fcinfo, tupdesc));
-}
-
-/*
- * dblink_gather(connections) returns setof record
- *
- * All remaining results of what dblink_send_query() sent on each connection, which are
- * free then; none for one to which nothing was sent.  The first column is the connection.
- * A command without rows returns one row, its tag.
- *
- * Errors: as dblink(); 22023 if a connection is there twice.  With dblink.gather_failures
- * = skip, the error of a connection is a WARNING.
- */
-Datum
-dblink_gather(PG_FUNCTION_ARGS)
-{
-	gather(fcinfo);
 	return (Datum) 0;
 }
 
@@ -554,8 +534,7 @@ dblink_gather(PG_FUNCTION_ARGS)
 Datum
 dblink_gather_query(PG_FUNCTION_ARGS)
 {
-	gather(fcinfo);
-	return (Datum) 0;
+	return dblink_gather(fcinfo);
 }
 
 /*

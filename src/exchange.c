@@ -373,7 +373,7 @@ dbl_ex_post(DblinkConn *conn, const char *sql)
 }
 
 /*
- * Send a text of ours, which controls a transaction; dbl_ex_answer() returns its result.
+ * Send a text of ours, which controls a transaction; dbl_ex_read_to_end() returns its result.
  * Throws 08006 if libpq does not take it.
  */
 void
@@ -897,16 +897,6 @@ dbl_ex_poll(DblinkConn *conn)
 			keep_last(ex);
 	}
 	return false;
-}
-
-/*
- * Return the answer to a text that was sent with dbl_ex_send_control(): its last result,
- * or its first error; see above.
- */
-PGresult *
-dbl_ex_answer(DblinkConn *conn)
-{
-	return dbl_ex_read_to_end(conn);
 }
 
 /*

@@ -129,7 +129,7 @@ static void
 run_control(DblinkConn *conn, const char *sql, const char *action)
 {
 	dbl_ex_send_control(conn, sql);
-	if (PQresultStatus(dbl_ex_answer(conn)) != PGRES_COMMAND_OK)
+	if (PQresultStatus(dbl_ex_read_to_end(conn)) != PGRES_COMMAND_OK)
 		dbl_err_report_now(conn, true, action);
 }
 
@@ -275,7 +275,7 @@ dbl_follow_begin(DblinkConn *conn)
 		idle_check(conn);
 		conn->follow.state = DBLINK_FOLLOW_BEGINNING;
 		dbl_ex_send_control(conn, start_statement());
-		res = dbl_ex_answer(conn);
+		res = dbl_ex_read_to_end(conn);
 		if (PQresultStatus(res) != PGRES_COMMAND_OK ||
 			PQtransactionStatus(conn->pgconn) != PQTRANS_INTRANS)
 		{
@@ -371,7 +371,7 @@ run_control_on_all(List *conns, const char *sql, const char *action)
 		dbl_ex_send_control(lfirst(cell), sql);
 	foreach(cell, conns)
 	{
-		if (PQresultStatus(dbl_ex_answer(lfirst(cell))) != PGRES_COMMAND_OK)
+		if (PQresultStatus(dbl_ex_read_to_end(lfirst(cell))) != PGRES_COMMAND_OK)
 			dbl_err_report_now(lfirst(cell), true, action);
 	}
 }
@@ -753,7 +753,7 @@ dbl_follow_release(int level)
 
 		if (conn->follow.state != DBLINK_FOLLOW_ACTIVE || savepoint_level(conn) < level)
 			continue;
-		if (PQresultStatus(dbl_ex_answer(conn)) != PGRES_COMMAND_OK)
+		if (PQresultStatus(dbl_ex_read_to_end(conn)) != PGRES_COMMAND_OK)
 			dbl_err_report_now(conn, true, "while releasing a savepoint");
 		forget_savepoints(conn, level);
 	}

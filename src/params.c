@@ -227,8 +227,8 @@ from_array(NullableDatum arg, Oid type)
  * Return an argument that is a text.  Throws 22004 for a null, because "nothing
  * happened" would be mistaken for success, and 42804 if it is none.
  */
-const char *
-dbl_params_text(NullableDatum arg, Oid type, const char *what)
+static const char *
+params_text(NullableDatum arg, Oid type, const char *what)
 {
 	if (!dbl_arg_is_text(type))
 		ereport(ERROR,
@@ -245,13 +245,24 @@ dbl_params_text(NullableDatum arg, Oid type, const char *what)
 }
 
 /*
+ * Return argument n of a function, a text.  Throws likewise, and 42P13 if it is missing.
+ */
+const char *
+dbl_params_arg(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	if (n >= PG_NARGS())
+		dbl_arg_check(fcinfo, n);
+	return params_text(fcinfo->args[n], dbl_arg_type(fcinfo, n), what);
+}
+
+/*
  * Read the arguments from the text on: sql [, parameters].
  */
 static void
 read_sql(DblinkCall *call, const NullableDatum *args, const Oid *types, int nargs,
 		 bool variadic)
 {
-	call->sql = dbl_params_text(args[0], types[0], "query");
+	call->sql = params_text(args[0], types[0], "query");
 	if (nargs == 1)
 		call->params = NULL;
 	else if (variadic && nargs == 2)
@@ -326,7 +337,7 @@ dbl_params_read_many(DblinkCall *call, const NullableDatum *args, const Oid *typ
  * Without parameters, call->params is NULL; but an empty or null VARIADIC array is
  * none, and no reason to send the text in another way than with one element.
  *
- * Throws what dbl_params_text() throws, 42P13 if arguments are missing, and what
+ * Throws what params_text() throws, 42P13 if arguments are missing, and what
  * types' output functions throw.
  */
 void
@@ -337,6 +348,6 @@ dbl_params_read(DblinkCall *call, const NullableDatum *args, const Oid *types,
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
 				 errmsg("function must have more arguments")));
-	call->source = dbl_params_text(args[0], types[0], "connection");
+	call->source = params_text(args[0], types[0], "connection");
 	read_sql(call, &args[1], &types[1], nargs - 1, variadic);
 }

@@ -443,7 +443,7 @@ dbl_recover_begin(DblinkConn *conn, DblinkOnAbort how)
 	DblinkExchange *ex = &conn->exchange;
 
 	Assert(ex->phase != DBLINK_IDLE && ex->recovery == DBLINK_RECOVERY_NONE);
-	ex->converting = false;
+	dbl_ex_set_converting(conn, false);
 	if (conn->follow.rollback_level > 0)
 		dbl_ex_take_over(conn);
 	ex->until = dbl_deadline(ex->on_abort == DBLINK_CANCEL_SOON ? MOMENT_MS : LET_FINISH_MS);

@@ -385,24 +385,29 @@ begin_query(DblinkScanState *state, const NullableDatum *values, DblinkQuery *qu
 }
 
 /*
- * The stream is at its end, or is not needed any more: free it.
+ * Note how rows that stream have come.
  */
 static void
-close_stream(DblinkScanState *state)
+note_source(DblinkScanState *state)
 {
-	state->source = dbl_stream_source(state->stream);
-	dbl_stream_close(state->stream);
-	state->stream = NULL;
+	if (state->stream != NULL)
+		state->source = dbl_stream_source(state->stream);
+	else if (state->gather != NULL)
+		state->source = dbl_gather_source(state->gather);
 }
 
 /*
- * The same for a gather.
+ * Rows that stream are at their end, or not needed any more: free what they come from.
  */
 static void
-close_gather(DblinkScanState *state)
+close_source(DblinkScanState *state)
 {
-	state->source = dbl_gather_source(state->gather);
-	dbl_gather_close(state->gather);
+	note_source(state);
+	if (state->stream != NULL)
+		dbl_stream_close(state->stream);
+	else if (state->gather != NULL)
+		dbl_gather_close(state->gather);
+	state->stream = NULL;
 	state->gather = NULL;
 }
 
@@ -478,30 +483,6 @@ start_counted_scan(DblinkScanState *state)
 }
 
 /*
- * The next row of the stream, into an empty slot for values, if there is one.
- */
-static void
-read_stream(DblinkScanState *state, TupleTableSlot *slot)
-{
-	if (dbl_stream_next(state->stream, slot->tts_values, slot->tts_isnull))
-		ExecStoreVirtualTuple(slot);
-	else
-		close_stream(state);
-}
-
-/*
- * The same for a gather.
- */
-static void
-read_gather(DblinkScanState *state, TupleTableSlot *slot)
-{
-	if (dbl_gather_next(state->gather, slot->tts_values, slot->tts_isnull))
-		ExecStoreVirtualTuple(slot);
-	else
-		close_gather(state);
-}
-
-/*
  * The next row, in the executor's direction; an empty slot at the end.
  */
 static inline TupleTableSlot *
@@ -521,10 +502,13 @@ next_row(ScanState *ss)
 	}
 
 	ExecClearTuple(slot);
-	if (state->stream != NULL)
-		read_stream(state, slot);
-	else if (state->gather != NULL)
-		read_gather(state, slot);
+	if (state->stream != NULL ?
+		dbl_stream_next(state->stream, slot->tts_values, slot->tts_isnull) :
+		state->gather != NULL &&
+		dbl_gather_next(state->gather, slot->tts_values, slot->tts_isnull))
+		ExecStoreVirtualTuple(slot);
+	else
+		close_source(state);
 	return slot;
 }
 
@@ -573,17 +557,13 @@ shutdown_scan(CustomScanState *node)
 	if (state->stream != NULL && goes_on)
 		dbl_stream_store(state->stream);
 	else if (state->stream != NULL)
-	{
 		dbl_stream_end_early(state->stream);
-		close_stream(state);
-	}
-	if (state->gather != NULL && goes_on)
+	else if (state->gather != NULL && goes_on)
 		dbl_gather_store(state->gather);
 	else if (state->gather != NULL)
-	{
 		dbl_gather_end_early(state->gather);
-		close_gather(state);
-	}
+	if (!goes_on)
+		close_source(state);
 }
 
 /*
@@ -609,10 +589,7 @@ end_scan(CustomScanState *node)
 {
 	DblinkScanState *state = (DblinkScanState *) node;
 
-	if (state->stream != NULL)
-		close_stream(state);
-	if (state->gather != NULL)
-		close_gather(state);
+	close_source(state);
 	reset_scan(state);
 }
 
@@ -792,10 +769,7 @@ explain_scan(CustomScanState *node, List *ancestors, ExplainState *es)
 		explain_argument(state, "Rows to Fetch", state->map.first + 1, ancestors, es);
 	}
 
-	if (state->stream != NULL)
-		state->source = dbl_stream_source(state->stream);
-	if (state->gather != NULL)
-		state->source = dbl_gather_source(state->gather);
+	note_source(state);
 	if (es->analyze && state->source != NULL)
 		ExplainPropertyText("Remote Rows", state->source, es);
 }
