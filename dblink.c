@@ -65,14 +65,15 @@ typedef struct DblinkArgs
 
 /* The functions that a streaming scan can take the place of. */
 static const DblinkScannable scannable_functions[] = {
-	{DBLINK_SCAN_RECORD, "dblink_record", dblink_record, 1, {TEXTOID}, false},
-	{DBLINK_SCAN_FETCH, "dblink_fetch", dblink_fetch, 2, {TEXTOID, INT4OID}, false},
-	{DBLINK_SCAN_GET_RESULT, "dblink_get_result", dblink_get_result, 0, {0}, true},
-	{DBLINK_SCAN_QUERY, "dblink_query", dblink_query, 1, {TEXTOID}, false, true, 0},
-	{DBLINK_SCAN_QUERY_AS, "dblink_query_as", dblink_query_as, 1, {TEXTOID}, false, true, 1},
-	{DBLINK_SCAN_GATHER, "dblink_gather", dblink_gather, 0, {0}, false, true, 0, true},
-	{DBLINK_SCAN_GATHER_QUERY, "dblink_gather_query", dblink_gather_query, 1, {TEXTOID}, false, true, 0, true},
-	{DBLINK_SCAN_NONE}
+	{"dblink_record", dblink_record, DBLINK_SCAN_RECORD, 1, {TEXTOID}},
+	{"dblink_fetch", dblink_fetch, DBLINK_SCAN_FETCH, 2, {TEXTOID, INT4OID}},
+	{"dblink_get_result", dblink_get_result, DBLINK_SCAN_GET_RESULT, .needs_name = true},
+	{"dblink_query", dblink_query, DBLINK_SCAN_QUERY, 1, {TEXTOID}, .takes_params = true},
+	{"dblink_query_as", dblink_query_as, DBLINK_SCAN_QUERY_AS, 1, {TEXTOID}, 1, .takes_params = true},
+	{"dblink_gather", dblink_gather, DBLINK_SCAN_GATHER, .takes_params = true, .takes_array = true},
+	{"dblink_gather_query", dblink_gather_query, DBLINK_SCAN_GATHER_QUERY, 1, {TEXTOID},
+	.takes_params = true, .takes_array = true},
+	{.function = DBLINK_SCAN_NONE}
 };
 
 /*

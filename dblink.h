@@ -598,14 +598,14 @@ typedef enum DblinkScanned
  */
 typedef struct DblinkScannable
 {
-	DblinkScanned function;
 	const char *symbol;			/* of its C function */
 	PGFunction	address;
+	DblinkScanned function;
 	int			nfixed;			/* number of fixed arguments */
 	Oid			fixed[DBLINK_MAX_FIXED];	/* their types */
+	int			nskipped;		/* arguments before the connection */
 	bool		needs_name;		/* the connection's name must be given */
 	bool		takes_params;	/* it is of the latter kind, and not strict */
-	int			nskipped;		/* arguments before the connection, then */
 	bool		takes_array;	/* of connections */
 } DblinkScannable;
 

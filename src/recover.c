@@ -322,12 +322,11 @@ cancel_step(DblinkConn *conn)
 	/*
 	 * The rest of the rows is not needed where the connection is closed
 	 * anyway: once rows arrive, the request has hit.  Nothing else is waited
-	 * for when the session ends, either.
+	 * for when the session ends, either, and that not for long.
 	 */
-	if (dbl_cancel_is_over(conn) &&
-		(exiting || (conn->kind == DBLINK_ONE_CALL && dbl_remote_is_partial(ex->res))))
-		ex->recovery = DBLINK_RECOVERY_LOST;
-	else if (exiting && dbl_time_left(exit_deadline) == 0)
+	if ((dbl_cancel_is_over(conn) &&
+		 (exiting || (conn->kind == DBLINK_ONE_CALL && dbl_remote_is_partial(ex->res)))) ||
+		(exiting && dbl_time_left(exit_deadline) == 0))
 		ex->recovery = DBLINK_RECOVERY_LOST;
 	else if (dbl_time_left(ex->until) == 0)
 	{

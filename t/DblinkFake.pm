@@ -7,7 +7,7 @@
 #            given again if "again" is true
 #   data     the answer to the first data of a copy, besides
 #   end      what then happens: close (default), wait (say nothing), or flood
-#            (send the last answer for ever)
+#            (send the scene's "flood", or the last answer, for ever)
 #   split    send each answer in pieces of so many bytes
 #   patience close when the client has been silent for so many seconds
 # A function given at the start makes the scene for a number: the test says
@@ -162,7 +162,7 @@ sub _answer
 			return 0 if $end eq 'close';
 			if ($end eq 'flood' && !$client->{flood})
 			{
-				$client->{flood} = $scene->{answers}[-1] x 20;
+				$client->{flood} = ($scene->{flood} || $scene->{answers}[-1]) x 20;
 				push @$flooding, $client;
 			}
 		}

@@ -257,7 +257,7 @@ my %flood = (
 my @kinds = sort keys %flood;
 $fake = fake_server(sub {
 	my $water = $flood{ $kinds[ $_[0] ] };
-	return { start => auth_ok(), answers => [ ($kinds[ $_[0] ] eq 'rows' ? row_description(['x']) : '') . $water x 50 ], end => 'flood' };
+	return { start => auth_ok(), answers => [ ($kinds[ $_[0] ] eq 'rows' ? row_description(['x']) : '') . $water x 50 ], flood => $water x 50, end => 'flood' };
 });
 foreach my $n (0 .. $#kinds)
 {
