@@ -87,16 +87,29 @@ process_notices(DblinkConn *conn)
 }
 
 /*
+ * Libpq is about to read what has arrived; or to send, and then it reads, too, if the
+ * remote does not take all of it.
+ */
+static void
+note_arrived(DblinkConn *conn)
+{
+	DblinkCopyIn *copy = &conn->exchange.copy;
+	int			bytes = dbl_remote_arrived(conn);
+
+	if (bytes == 0)
+		return;
+	copy->unread_since = GetCurrentTimestamp();
+	copy->unread += bytes;
+}
+
+/*
  * Something has arrived: let libpq read it.
  */
 static void
 take_in(DblinkConn *conn)
 {
-	DblinkCopyIn *copy = &conn->exchange.copy;
-
 	process_notices(conn);
-	copy->unread_since = GetCurrentTimestamp();
-	copy->unread += dbl_remote_arrived(conn);
+	note_arrived(conn);
 	(void) dbl_ex_consume(conn);
 	process_notices(conn);
 	dbl_notice_report(conn);
@@ -129,9 +142,9 @@ has_failed(DblinkConn *conn)
 bool
 dbl_copyin_is_full(DblinkConn *conn)
 {
-	/* PQflush() reads, too, if the remote takes nothing: look before it does. */
 	if (dbl_remote_is_readable(conn))
 		take_in(conn);
+	note_arrived(conn);
 	return dbl_remote_flush(conn) == 1 && !has_failed(conn);
 }
 
@@ -164,6 +177,7 @@ dbl_copyin_put(DblinkConn *conn, const char *data, int len)
 		take_in(conn);
 	if (has_failed(conn))
 		return false;
+	note_arrived(conn);
 	if (PQputCopyData(conn->pgconn, data, len) == 1)
 		return true;
 	if (PQstatus(conn->pgconn) == CONNECTION_BAD)
