@@ -52,6 +52,12 @@ SELECT connname, sqlstate, message FROM dblink_error('conn');
 SELECT * FROM dblink_get_result('conn') AS t(a int);
 SELECT * FROM dblink_get_result('conn') AS t(a int);
 SELECT * FROM dblink_error('conn');
+-- should be OK: all results are fetched, and the end of them is not in the way
+SELECT dblink_send_query('conn', 'SELECT 2');
+SELECT * FROM dblink_get_result('conn') AS t(a int);
+SELECT dblink_send_query('conn', 'SELECT $1', 3);
+SELECT * FROM dblink_get_result('conn') AS t(a int);
+SELECT * FROM dblink_query('conn', 'SELECT 4') AS t(a int);
 -- should fail: no such connection
 SELECT * FROM dblink_error('nowhere');
 -- 1, and none when dblink_begin() has succeeded

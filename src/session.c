@@ -316,7 +316,22 @@ dbl_session_get(const char *name)
 }
 
 /*
- * The same for a function of dblink2, which is for open connections with a name only.
+ * A function of dblink2 uses the connection.
+ *
+ * A statement that waits for this very session is a deadlock: unlike in the functions of
+ * dblink, there are no users who rely on a time-out to end it.  Nor do users expect that
+ * the end of an earlier query is in the way of another.
+ */
+static void
+begin_use2(DblinkConn *conn)
+{
+	conn->deadlock_at_once = true;
+	(void) dbl_ex_is_pending(conn);
+}
+
+/*
+ * The same as dbl_session_get() for a function of dblink2 that is for open connections
+ * with a name only.
  */
 DblinkConn *
 dbl_session_get2(const char *name)
@@ -325,7 +340,7 @@ dbl_session_get2(const char *name)
 
 	if (conn == NULL)
 		not_available(name, "Open it with dblink_connect(name, connection string).");
-	conn->deadlock_at_once = true;
+	begin_use2(conn);
 	return conn;
 }
 
@@ -451,9 +466,6 @@ begin_opening(DblinkOpening *opening, List *others)
 
 /*
  * Establish it, if that was begun.
- *
- * A statement of a function of dblink2 that waits for this very session is a deadlock:
- * unlike in the functions of dblink, there are no users who rely on a time-out to end it.
  */
 static void
 finish_opening(DblinkOpening *opening, List *others)
@@ -463,7 +475,9 @@ finish_opening(DblinkOpening *opening, List *others)
 	if (opening->attempt != NULL)
 		conn_finish(opening->conn, opening->conninfo, opening->attempt, others);
 	opening->attempt = NULL;
-	opening->conn->deadlock_at_once = opening->for_dblink2;
+	opening->conn->deadlock_at_once = false;
+	if (opening->for_dblink2)
+		begin_use2(opening->conn);
 }
 
 /*
