@@ -780,7 +780,7 @@ topic 'the time of the remote is the time of the statement' => sub {
 		my ($alias) = $statement{$name} =~ / AS (\w+)\(/;
 		# should be counted to this statement: the second that its remote query takes
 		same_session(\@sides, $name,
-			[ 'SELECT pg_stat_statements_reset()', $statement{$name},
+			[ 'SELECT FROM pg_stat_statements_reset()', $statement{$name},
 				"SELECT calls, rows, total_exec_time > 900 FROM pg_stat_statements WHERE query LIKE '% AS $alias(%'" ],
 			at => 99, want => '1|1|t');
 		# should be told by auto_explain, too
