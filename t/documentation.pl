@@ -214,7 +214,9 @@ sub is_as_shown
 {
 	my ($shown, $got) = @_;
 
-	foreach ($shown, $got) { s/\s+\z/\n/ }
+	# A warning that follows an error overtakes it where libpq reads both at once.
+	my $fields = qr/(?:(?:DETAIL|HINT|CONTEXT):.*\n)*/;
+	foreach ($shown, $got) { s/\s+\z/\n/; s/^(WARNING:.*\n$fields)(ERROR:.*\n$fields)/$2$1/mg }
 	my $pattern = join '', map {
 		$_ eq "...\n" ? '(?:.*\n)*?' : join('.*?', map { quotemeta } split /\.\.\./, $_, -1)
 	} split /^/, $shown;
