@@ -1,7 +1,7 @@
 // node-postgres on a database with our dblink. The address is in the usual
 // variables; REMOTE is a connection string. Prints "ok - what" for each check.
 
-const { Client, Pool } = require('pg');
+const { Client, Pool, Query } = require('pg');
 const Cursor = require('pg-cursor');
 
 const remote = process.env.REMOTE;
@@ -21,6 +21,26 @@ async function errorOf(promise) {
 		return e.code;
 	}
 	return null;
+}
+
+// Sends cancel requests until the query ends, and returns its SQLSTATE.
+async function cancelled(client, text) {
+	let over = false;
+	const query = new Query(text);
+	const ended = new Promise(resolve => {
+		query.on('error', e => resolve(e.code));
+		query.on('end', () => resolve(null));
+	}).then(code => {
+		over = true;
+		return code;
+	});
+	client.query(query);
+	while (!over) {
+		await new Promise(resolve => setTimeout(resolve, 100));
+		if (!over)
+			new Client().cancel(client, query);
+	}
+	return ended;
 }
 
 async function main() {
@@ -51,6 +71,40 @@ async function main() {
 	check('a command', await rows("SELECT dblink_execute('c', 'SELECT generate_series(1, $1::int)', $1)", [5]), [['5']]);
 	check('one without a type beside one with', await errorOf(rows("SELECT * FROM dblink_query('c', 'SELECT $1, $2', $1, 2) AS t(a int, b int)", [1])), '42P18');
 
+	// dblink2 with two connections: lists for text[], null, bytes, row types, prepared
+	await rows("SELECT dblink_connect('d', $1), dblink_execute('c', 'CREATE TEMP TABLE far (id int UNIQUE, t text, y bytea)')", [remote]);
+	const both = ['c', 'd'];
+	const gather = "SELECT conn, sum(i)::int FROM dblink_gather($1, 'SELECT generate_series(1, $1::int)', VARIADIC $2::text[]) AS t(conn text, i int) GROUP BY 1 ORDER BY 1";
+	const gathered = [];
+	for (let i = 1; i <= 8; i++)
+		gathered.push((await client.query({ name: 'gather', text: gather, values: [both, [i]], rowMode: 'array' })).rows);
+	check('gather, prepared, 8 times', gathered, [1, 2, 3, 4, 5, 6, 7, 8].map(i => both.map(c => [c, i * (i + 1) / 2])));
+	check('gather, a null in a list that goes on', await rows("SELECT * FROM dblink_gather($1, 'SELECT $1::int, $2::text', VARIADIC $2::text[]) AS t(conn text, i int, t text) ORDER BY 1", [both, [null, "it's"]]), [['c', null, "it's"], ['d', null, "it's"]]);
+	check('gather of null', await errorOf(rows("SELECT * FROM dblink_gather($1, 'SELECT 1') AS t(conn text, i int)", [null])), '22004');
+	const bytes = Buffer.from(Array.from({ length: 256 }, (_, i) => i));
+	await client.query('CREATE TEMP TABLE near (id int, t text, y bytea)');
+	await client.query("INSERT INTO near SELECT i, 't', $1 FROM generate_series(1, 2000) i", [bytes]);
+	check('copy', await rows('SELECT dblink_copy($1, $2, $3)', ['c', 'far', 'SELECT * FROM near']), [['2000']]);
+	check('bytes and a row type', (await rows("SELECT id, y FROM dblink_query_as(NULL::near, 'c', 'SELECT y, t, id FROM far WHERE y = $1 AND id = $2', $1::bytea, $2::int)", [bytes, 7])).map(r => [r[0], bytes.equals(r[1])]), [[7, true]]);
+	await client.query('BEGIN');
+	await rows('SELECT dblink_begin($1)', ['c']);
+	await rows("SELECT dblink_execute('c', 'DELETE FROM far WHERE id > $1', $1::int)", [5]);
+	await client.query('SAVEPOINT one');
+	check('a duplicate over there', await errorOf(rows("SELECT dblink_execute('c', 'INSERT INTO far VALUES ($1)', $1::int)", [5])), '23505');
+	await client.query('ROLLBACK TO SAVEPOINT one');
+	await client.query('COMMIT');
+	check('dblink_begin', await rows("SELECT dblink_query_as(0, 'c', 'SELECT count(*)::int FROM far')"), [[5]]);
+	for (const [name, text] of [['gather', "SELECT * FROM dblink_gather('{c,d}', 'SELECT pg_sleep(129)') AS t(conn text, x text)"],
+		['copy', "SELECT dblink_copy('c', 'far', $$SELECT i AS id FROM dblink('d', 'SELECT 1 FROM pg_sleep(129)') AS t(i int)$$)"],
+		['wait', "SELECT dblink_wait('{c}', '2 min')"]]) {
+		if (name === 'wait')
+			await rows("SELECT dblink_send_query('c', 'SELECT pg_sleep(129)')");
+		check('cancelled: ' + name, await cancelled(client, text), '57014');
+	}
+	await rows("SELECT dblink_cancel_query('c')");
+	check('cancelled: what was sent', await errorOf(rows("SELECT * FROM dblink_gather('{c}') AS t(conn text, x text)")), '57014');
+	check('both are usable', await rows("SELECT * FROM dblink_gather($1, 'SELECT 1') AS t(conn text, i int) ORDER BY 1", [both]), [['c', 1], ['d', 1]]);
+
 	// a portal that is read in parts; one client does nothing else meanwhile
 	await client.query('BEGIN');
 	const cursor = client.query(new Cursor("SELECT i FROM dblink('c', 'SELECT i FROM generate_series(1, 1000) i') AS t(i int)"));
@@ -62,6 +116,12 @@ async function main() {
 	await early.read(5);
 	await early.close();
 	check('closed early, the connection is usable', await rows("SELECT x FROM dblink('c', 'SELECT 5') AS t(x int)"), [[5]]);
+
+	const several = client.query(new Cursor("SELECT i FROM dblink_gather($1, 'SELECT generate_series(1, $1::int)', $2) AS t(conn text, i int)", [both, 1000]));
+	const some = await several.read(10);
+	const others = await several.read(5000);
+	check('all rows of a portal on gather', [some.length, others.length], [10, 1990]);
+	await several.close();
 
 	// savepoints
 	await client.query('SAVEPOINT one');

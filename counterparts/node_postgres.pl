@@ -20,6 +20,6 @@ $ENV{PGHOST} = '127.0.0.1';
 $ENV{PGPORT} = $local->port;
 $ENV{PGDATABASE} = 'postgres';
 $ENV{PGUSER} = query_value($local, 'SELECT current_user');
-client_checks(22, 'node', 'counterparts/node_postgres.js');
+client_checks(35, 'node', 'counterparts/node_postgres.js');
 $admin->quit;
 done_testing();

@@ -15,5 +15,5 @@ no_error(session($local), 'CREATE EXTENSION dblink2', 'dblink2');
 $ENV{PYTHONPATH} = '/usr/lib/python3/dist-packages';
 $ENV{REMOTE} = conninfo($remote);
 $ENV{LOCAL} = 'host=' . $local->host . ' port=' . $local->port . ' dbname=postgres';
-client_checks(44, '/usr/bin/python3', 'counterparts/drivers.py');
+client_checks(86, '/usr/bin/python3', 'counterparts/drivers.py');
 done_testing();
