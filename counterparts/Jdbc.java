@@ -82,6 +82,8 @@ public class Jdbc {
 	static final String THOUSAND = far("SELECT i FROM generate_series(1, 1000) i", "i int");
 	static final String MANY = far("SELECT i FROM generate_series(1, 200000) i", "i int");
 
+	static final String GATHER = "SELECT i FROM dblink_gather('{c,d}', 'SELECT generate_series(1, $1)', 200000) AS t(conn text, i int)";
+
 	/** Opens a portal that is read n rows at a time; its statement is closed with it. */
 	static ResultSet portal(Connection c, String sql, int n) throws SQLException {
 		Statement s = c.createStatement();
@@ -94,6 +96,7 @@ public class Jdbc {
 	static void basics(String mode, Connection c) throws SQLException {
 		basicCalls(mode, c);
 		parameters(mode, c);
+		several(mode, c);
 	}
 
 	/** Parameters that go on to the remote: strings, typed values, null, arrays. */
@@ -104,6 +107,88 @@ public class Jdbc {
 		check(mode + ": a typed null", rows(c, "SELECT * FROM dblink_query_as(NULL::bool, 'c', 'SELECT $1 IS NULL', ?::date)", new Object[] {null}), "true");
 		check(mode + ": an array", rows(c, "SELECT * FROM dblink_query_as(NULL::int, 'c', 'SELECT unnest($1) + 1', ?::int[])", c.createArrayOf("int4", new Integer[] {1, 2})), "2 3");
 		check(mode + ": a command", rows(c, "SELECT dblink_execute('c', 'SELECT generate_series(1, $1)', ?::int)", 5), "5");
+	}
+
+	/** dblink2 with two connections: arrays, bytes, row types, a transaction that follows. */
+	static void several(String mode, Connection c) throws SQLException {
+		rows(c, "SELECT dblink_connect('d', ?), dblink_execute('c', 'CREATE TEMP TABLE far (id int UNIQUE, t text, y bytea)')", REMOTE);
+		java.sql.Array both = c.createArrayOf("text", new String[] {"c", "d"});
+		StringBuilder got = new StringBuilder();
+		String gather = "SELECT conn, sum(i) FROM dblink_gather(?::text[], 'SELECT generate_series(1, $1::int)', VARIADIC ?::text[]) AS t(conn text, i int) GROUP BY 1 ORDER BY 1";
+		try (PreparedStatement s = c.prepareStatement(gather)) {
+			for (int i = 1; i <= 8; i++) {
+				s.setArray(1, both);
+				s.setArray(2, c.createArrayOf("text", new String[] {"" + i}));
+				try (ResultSet r = s.executeQuery()) {
+					got.append(all(r)).append(' ');
+				}
+			}
+		}
+		check(mode + ": gather, arrays, 8 times", got.toString().trim(), "c|1 d|1 c|3 d|3 c|6 d|6 c|10 d|10 c|15 d|15 c|21 d|21 c|28 d|28 c|36 d|36");
+		check(mode + ": gather, a null in an array that goes on", rows(c, "SELECT * FROM dblink_gather(?, 'SELECT $1::int, $2::text', VARIADIC ?::text[]) AS t(conn text, i int, t text) ORDER BY 1",
+				both, c.createArrayOf("text", new String[] {null, "it's"})), "c|null|it's d|null|it's");
+		check(mode + ": gather of null", errorOf(() -> rows(c, "SELECT * FROM dblink_gather(?::text[], 'SELECT 1') AS t(conn text, i int)", new Object[] {null})), "22004");
+		byte[] raw = new byte[256];
+		for (int i = 0; i < 256; i++)
+			raw[i] = (byte) i;
+		// in simple mode, the driver has no bytes
+		Object bytes = mode.equals("simple") ? "\\x" + HexFormat.of().formatHex(raw) : raw;
+		try (Statement s = c.createStatement()) {
+			s.execute("CREATE TEMP TABLE near (id int, t text, y bytea)");
+		}
+		check(mode + ": bytes", rows(c, "INSERT INTO near SELECT i, 't', ?::bytea FROM generate_series(1, 2000) i RETURNING id < 0", bytes).length(), 2000 * 6 - 1);
+		check(mode + ": copy", rows(c, "SELECT dblink_copy(?, ?, ?)", "c", "far", "SELECT * FROM near"), "2000");
+		String row = "SELECT id, t, md5(y) = md5(?::bytea) FROM dblink_query_as(NULL::near, 'c', 'SELECT y, t, id FROM far WHERE y = $1 AND id = $2', ?::bytea, ?::int)";
+		got.setLength(0);
+		try (PreparedStatement s = c.prepareStatement(row)) {
+			for (int i = 1; i <= 8; i++) {
+				s.setObject(1, bytes);
+				s.setObject(2, bytes);
+				s.setInt(3, i);
+				try (ResultSet r = s.executeQuery()) {
+					got.append(all(r)).append(' ');
+				}
+			}
+		}
+		check(mode + ": a row type, 8 times", got.toString().trim(), "1|t|true 2|t|true 3|t|true 4|t|true 5|t|true 6|t|true 7|t|true 8|t|true");
+
+		// the transaction over there ends with ours
+		c.setAutoCommit(false);
+		for (String end : new String[] {"2000", "1994"}) {
+			rows(c, "SELECT dblink_begin('c')");
+			check(mode + ": a command over there", rows(c, "SELECT dblink_execute('c', 'DELETE FROM far WHERE id > $1 AND id <= 2000 - $1', ?::int)", 997), "6");
+			Savepoint p = c.setSavepoint();
+			check(mode + ": a duplicate over there", errorOf(() -> rows(c, "SELECT dblink_execute('c', 'INSERT INTO far VALUES ($1)', ?::int)", 3)), "23505");
+			c.rollback(p);
+			if (end.equals("2000"))
+				c.rollback();
+			else
+				c.commit();
+			check(mode + ": dblink_begin", rows(c, "SELECT dblink_query_as(0, 'c', 'SELECT count(*)::int FROM far')"), end);
+		}
+		c.commit();
+		c.setAutoCommit(true);
+
+		// a time-out in each call that waits
+		for (String sql : new String[] {"SELECT * FROM dblink_gather('{c,d}', 'SELECT pg_sleep(131)') AS t(conn text, x text)",
+				"SELECT dblink_copy('c', 'far', $$SELECT i AS id FROM dblink('d', 'SELECT 1 FROM pg_sleep(131)') AS t(i int)$$)",
+				"SELECT dblink_wait(ARRAY['c']) FROM dblink_send_query('c', 'SELECT pg_sleep(131)')"})
+			try (Statement s = c.createStatement()) {
+				long started = System.nanoTime();
+				s.setQueryTimeout(1);
+				check(mode + ": a time-out of " + sql.substring(0, 18), errorOf(() -> s.executeQuery(sql)), "57014");
+				check(mode + ": at once", (System.nanoTime() - started) / 1e9 < 8, true);
+			}
+		rows(c, "SELECT dblink_cancel_query('c')");
+		check(mode + ": what was sent", errorOf(() -> rows(c, "SELECT * FROM dblink_gather('{c}') AS t(conn text, x text)")), "57014");
+
+		try (java.io.StringWriter out = new java.io.StringWriter()) {
+			c.unwrap(org.postgresql.PGConnection.class).getCopyAPI().copyOut("COPY (SELECT i FROM dblink_gather('{c,d}', 'SELECT generate_series(1, 5000)') AS t(conn text, i int)) TO STDOUT", out);
+			check(mode + ": COPY of gather", out.toString().lines().mapToInt(Integer::parseInt).sum(), 2 * 5000 * 5001 / 2);
+		} catch (java.io.IOException e) {
+			System.out.println(e);
+		}
+		rows(c, "SELECT dblink_disconnect('d')");
 	}
 
 	static void basicCalls(String mode, Connection c) throws SQLException {
@@ -196,6 +281,25 @@ public class Jdbc {
 			}
 			check("three portals, in turns", (x + sum(a, 1000000)) + " " + (y + sum(b, 1000000)) + " " + (z + sum(e, 1000000)), all + " " + all + " 500500");
 		}
+		// a portal on both connections, a command and a query on one of them between the parts
+		try (ResultSet r = portal(c, GATHER, 10)) {
+			long some = sum(r, 15);
+			check("gather: a command between two parts", rows(c, "SELECT dblink_execute('c', 'INSERT INTO parts VALUES ($1)', 1)"), "1");
+			some += sum(r, 15);
+			check("gather: a gather between two parts", rows(c, "SELECT count(*) FROM (" + GATHER + ") q"), "400000");
+			check("gather: all its rows", some + sum(r, 1000000), 2 * all);
+		}
+		try (ResultSet r = portal(c, GATHER, 10)) {
+			sum(r, 5);
+		}
+		check("gather: left early, both are usable", rows(c, "SELECT sum(i) FROM dblink_gather('{c,d}', 'SELECT $1', 4) AS t(conn text, i int)"), "8");
+		try (ResultSet r = portal(c, "SELECT i FROM dblink_query_as(0, 'd', 'SELECT generate_series(1, $1)', 200000) i", 50)) {
+			check("query_as: 50 at a time", sum(r, 1000000), all);
+		}
+		c.commit();
+		check("gather: an error of the remote in mid-result", errorOf(() -> sum(portal(c, "SELECT i FROM dblink_gather('{c,d}', 'SELECT 1 / (500 - i) FROM generate_series(1, 1000) i') AS t(conn text, i int)", 10), 1000000)), "22012");
+		c.rollback();
+		check("gather: both are usable again", rows(c, "SELECT sum(i) FROM dblink_gather('{c,d}', 'SELECT $1', 5) AS t(conn text, i int)"), "10");
 		// a portal of a connection that is closed meanwhile
 		try (ResultSet r = portal(c, MANY.replace("'c'", "'d'"), 10)) {
 			long some = sum(r, 10);
