@@ -127,6 +127,8 @@ SELECT call, resolved(call) FROM (VALUES
 	($$SELECT * FROM dblink_query('c', 'q', VARIADIC $1) AS t(a int)$$),
 	($$SELECT * FROM dblink_query('c', 'q', VARIADIC '{}'::varchar[]) AS t(a int)$$),
 	($$SELECT * FROM dblink_query('c', 'q', VARIADIC '{}'::varchar[]::text[]) AS t(a int)$$),
+	($$SELECT * FROM dblink_query('c', 'q', 'x'::"char") AS t(a int)$$),
+	($$SELECT * FROM dblink_query('c', 'q', 'x'::name, 'x'::char) AS t(a int)$$),
 	($$SELECT * FROM dblink_query_as(NULL::int, 'c', 'q', $1)$$),
 	($$SELECT dblink_execute('c', 'q', $1, $2)$$),
 	($$SELECT dblink_execute('c', 'q', 1)$$),
