@@ -350,6 +350,9 @@ rows_are($shared, "BEGIN; $mine; SELECT dblink_begin('mine'); SELECT dblink_exec
 rows_are($shared, "BEGIN; $mine; SELECT sum(i) FROM dblink('mine', 'SELECT i FROM number WHERE i > 5000') AS t(i int); COMMIT", "OK\n15006", 'shared: all of them are there');
 rows_are($shared, "SELECT role FROM dblink('here', 'SELECT session_user') AS t(role name)", 'app', 'shared: loopback, as the role of the client') foreach 1 .. 2;
 fails_with($shared, "BEGIN; DELETE FROM log; SELECT dblink_execute('here', 'DELETE FROM log')", { state => '40P01', within => SLOW }, 'shared: loopback, a deadlock with itself');
+# of a deadlock through the pooler's address nothing is seen: its process numbers are its own
+fails_with($shared, "ROLLBACK; BEGIN; LOCK log; SET LOCAL statement_timeout = '2s'; SET LOCAL dblink.deadlock_patience = '100ms'; SELECT * FROM dblink(" . pooled('shared') . ", 'SELECT i FROM log') AS t(i int)",
+	{ state => '57014', within => SLOW }, 'shared: a deadlock through the pooler ends by statement_timeout');
 rows_are($shared, "ROLLBACK; $mine; $mine", "OK\nOK", 'shared: both sessions have a connection');
 
 # a client that goes in mid-transaction should leave nothing on the remote
