@@ -70,7 +70,7 @@ sub released
 	my ($name) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my $taken;
-	poll_until(sub { $taken = join "\n", grep { /^S\|[^|]*\|transaction\|(?!idle\|)/ } split /\n/, $console->run('SHOW SERVERS')->{out}; $taken eq '' }, SLOW);
+	poll_until(sub { $taken = join "\n", grep { /^S\|[^|]*\|transaction\|/ && !/\|idle\|/ } split /\n/, $console->run('SHOW SERVERS')->{out}; $taken eq '' }, SLOW);
 	return is($taken, '', "$name: no session of the pool is taken");
 }
 
