@@ -70,8 +70,12 @@ sub released
 	my ($name) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my $taken;
-	poll_until(sub { $taken = join "\n", grep { /^S\|[^|]*\|transaction\|/ && !/\|idle\|/ } split /\n/, $console->run('SHOW SERVERS')->{out}; $taken eq '' }, SLOW);
-	return is($taken, '', "$name: no session of the pool is taken");
+	poll_until(sub {
+		my @pool = grep { /^S\|[^|]*\|transaction\|/ } split /\n/, $console->run('SHOW SERVERS')->{out};
+		$taken = @pool ? grep({ !/\|idle\|/ } @pool) : 'no session at all';
+		return $taken eq '0';
+	}, SLOW);
+	return is($taken, 0, "$name: no session of the pool is taken");
 }
 
 # Waits until both sessions of a pool are used in turns. One may be missing: the pooler
