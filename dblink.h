@@ -12,6 +12,7 @@
  *	src/planner.c		the streaming scan in the planner
  *	src/scan.c			the streaming scan in the executor
  *	src/shape.c			what the shape of a plan says about a scan
+ *	src/quick.c			what in a plan may take its time
  *	src/run.c			executor runs and utility statements around a stream
  *	src/gather.c		several connections at once
  *	src/copy.c			local rows to a remote table
@@ -528,6 +529,7 @@ typedef struct DblinkQuery
 	bool		async;			/* an earlier call sent it, and may have read
 								 * some of its results */
 	bool		gathered;		/* with others: an error cancels them all */
+	bool		for_client;		/* its rows go to this session's client */
 	const char *origin;			/* which of them it is, in words; or NULL */
 } DblinkQuery;
 
@@ -665,10 +667,19 @@ extern const CustomScanMethods dbl_scan_methods;
 /* shape.c */
 extern bool dbl_shape_is_read_again(Plan *scan, EState *estate, int eflags);
 extern bool dbl_shape_ends_with_run(Plan *scan, EState *estate);
+extern bool dbl_shape_is_quick(Plan *scan, EState *estate);
+
+/* quick.c */
+extern bool dbl_quick_is_node(Plan *plan);
+extern bool dbl_quick_is_plan(Plan *plan);
+extern bool dbl_quick_are_plans(List *plans);
+extern bool dbl_quick_is_target(Relation table);
 
 /* run.c */
 extern void dbl_run_init(void);
 extern bool dbl_run_is_whole(EState *estate);
+extern bool dbl_run_is_for_client(void);
+extern bool dbl_run_is_for_program(void);
 extern bool dbl_run_has_foreign_table(PlannedStmt *stmt);
 
 /* gather.c */
@@ -956,6 +967,7 @@ extern int	dbl_remote_wait(DblinkConn *conn, int events, long timeout_ms,
 extern void dbl_remote_wait_any(List *conns, long timeout_ms, uint32 wait_event);
 extern void dbl_remote_wait_events(List *conns, List *events, long timeout_ms,
 								   uint32 wait_event);
+extern bool dbl_remote_client_wait(long timeout_ms);
 extern bool dbl_remote_is_ready(DblinkConn *conn, int events);
 extern bool dbl_remote_is_readable(DblinkConn *conn);
 extern bool dbl_remote_is_closed(DblinkConn *conn);

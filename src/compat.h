@@ -174,6 +174,21 @@ dbl_wait_event(DblinkWait wait)
 #endif
 }
 
+/*
+ * The waits for this session's own client.  Their header takes those of GSSAPI, which
+ * need not be there.
+ */
+extern PGDLLIMPORT struct WaitEventSet *FeBeWaitSet;
+
+#ifndef FeBeWaitSetSocketPos
+#define FeBeWaitSetSocketPos	0
+#endif
+
+/* The numbers of functions have other names where there are several of one name. */
+#if PG_VERSION_NUM < 170000
+#define F_RANDOM_				F_RANDOM
+#endif
+
 /* The number of the local transaction: since 17 in a struct. */
 #if PG_VERSION_NUM >= 170000
 #define DBLINK_LOCAL_XACT		(MyProc->vxid.lxid)

@@ -90,6 +90,31 @@ dbl_remote_wait(DblinkConn *conn, int events, long timeout_ms, uint32 wait_event
 }
 
 /*
+ * Wait until this session's own client takes data, the latch was set, or so much time has
+ * passed; returns whether it does.  Where it does not, sending it some waits.  The caller
+ * must serve interrupts.
+ */
+bool
+dbl_remote_client_wait(long timeout_ms)
+{
+	WaitEvent	events[3];		/* of the socket, the latch and the postmaster */
+	bool		is_ready = false;
+	int			n;
+
+	ModifyWaitEvent(FeBeWaitSet, FeBeWaitSetSocketPos, WL_SOCKET_WRITEABLE, NULL);
+	n = WaitEventSetWait(FeBeWaitSet, timeout_ms, events, lengthof(events),
+						 WAIT_EVENT_CLIENT_WRITE);
+	while (n-- > 0)
+	{
+		if (events[n].events & WL_LATCH_SET)
+			ResetLatch(MyLatch);
+		else
+			is_ready = true;
+	}
+	return is_ready;
+}
+
+/*
  * Wait for a moment only, until one of several connections has one of its events, which
  * are WL_SOCKET_READABLE without a list.  Returns whether one has.
  */

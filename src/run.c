@@ -29,10 +29,14 @@ typedef struct Run
 {
 	EState	   *estate;
 	bool		whole;			/* it reads the whole result */
+	CommandDest dest;			/* where the rows go */
 	struct Run *outer;
 } Run;
 
 static Run *current_run = NULL;
+
+/* A COPY to a program of this server is in progress. */
+static bool copying_to_program = false;
 
 static ExecutorStart_hook_type previous_start = NULL;
 static ExecutorRun_hook_type previous_run = NULL;
@@ -51,6 +55,26 @@ dbl_run_is_whole(EState *estate)
 	return current_run != NULL && current_run->estate == estate &&
 		current_run->whole &&
 		(estate->es_top_eflags & (EXEC_FLAG_REWIND | EXEC_FLAG_BACKWARD)) == 0;
+}
+
+/*
+ * Check whether the rows of the run in progress go to this session's client.
+ */
+bool
+dbl_run_is_for_client(void)
+{
+	return current_run != NULL && MyProcPort != NULL &&
+		(current_run->dest == DestRemote || current_run->dest == DestRemoteExecute ||
+		 current_run->dest == DestCopyOut);
+}
+
+/*
+ * Check whether they go to a program, which is waited for.
+ */
+bool
+dbl_run_is_for_program(void)
+{
+	return current_run != NULL && current_run->dest == DestCopyOut && copying_to_program;
 }
 
 /*
@@ -119,6 +143,7 @@ executor_run(DBLINK_EXECUTOR_RUN_ARGS)
 	Run			run = {
 		.estate = queryDesc->estate,
 		.whole = count == 0 && ScanDirectionIsForward(direction),
+		.dest = queryDesc->dest->mydest,
 		.outer = current_run
 	};
 	MemoryContext caller_context = CurrentMemoryContext;
@@ -212,16 +237,29 @@ process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 				ProcessUtilityContext context, ParamListInfo params,
 				QueryEnvironment * queryEnv, DestReceiver *dest, QueryCompletion * qc)
 {
-	if (dbl_stream_is_any_open() && !is_harmless(pstmt->utilityStmt))
+	Node	   *statement = pstmt->utilityStmt;
+	bool		was_copying = copying_to_program;
+
+	if (dbl_stream_is_any_open() && !is_harmless(statement))
 		dbl_stream_store_all();
-	if (is_about_database(pstmt->utilityStmt))
+	if (is_about_database(statement))
 		dbl_kept_close_all();
-	if (previous_utility)
-		previous_utility(pstmt, queryString, readOnlyTree, context, params,
-						 queryEnv, dest, qc);
-	else
-		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context, params,
-								queryEnv, dest, qc);
+
+	copying_to_program = IsA(statement, CopyStmt) && ((CopyStmt *) statement)->is_program;
+	PG_TRY();
+	{
+		if (previous_utility)
+			previous_utility(pstmt, queryString, readOnlyTree, context, params,
+							 queryEnv, dest, qc);
+		else
+			standard_ProcessUtility(pstmt, queryString, readOnlyTree, context, params,
+									queryEnv, dest, qc);
+	}
+	PG_FINALLY();
+	{
+		copying_to_program = was_copying;
+	}
+	PG_END_TRY();
 }
 
 /*

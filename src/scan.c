@@ -288,11 +288,23 @@ read_arguments(DblinkScanState *state, const NullableDatum *values, DblinkQuery 
 }
 
 /*
+ * Check whether the remote may be held while the plan is busy, or waits, for long between
+ * two rows: if it cannot, or if that is asked for.
+ */
+static bool
+may_hold(DblinkScanState *state)
+{
+	return dbl_streaming == DBLINK_STREAMING_ALWAYS || dbl_stream_hold_time < 0 ||
+		(!dbl_run_is_for_program() &&
+		 dbl_shape_is_quick(state->css.ss.ps.plan, state->css.ss.ps.state));
+}
+
+/*
  * Check whether the scan may stream, as far as can be known before the connection is.
  *
  * It may only if it is read once, in a run of the executor that reads its whole
  * result, and in a place where it is read to its end or the run is over, so that until
- * its end nothing happens except the plan's own work.
+ * its end nothing happens except the plan's own work, which has to be quick.
  * Not in a subtransaction, because rows that were returned, and variables, outlive its
  * rollback.  And not in a plan with foreign tables: those may wait, on a remote server,
  * for what the stream holds there.
@@ -305,7 +317,7 @@ may_stream(DblinkScanState *state)
 	return dbl_streaming != DBLINK_STREAMING_OFF && !state->keep &&
 		GetCurrentTransactionNestLevel() == 1 && dbl_run_is_whole(estate) &&
 		dbl_shape_ends_with_run(state->css.ss.ps.plan, estate) &&
-		!dbl_run_has_foreign_table(estate->es_plannedstmt);
+		!dbl_run_has_foreign_table(estate->es_plannedstmt) && may_hold(state);
 }
 
 /*
@@ -366,6 +378,7 @@ begin_query(DblinkScanState *state, const NullableDatum *values, DblinkQuery *qu
 	else
 		query->conn = state->entry->needs_name || state->entry->function == DBLINK_SCAN_FETCH ?
 			dbl_session_get(source) : dbl_session_get_or_open(source);
+	query->for_client = dbl_run_is_for_client();
 	if (sql == NULL)
 	{
 		traits = query->conn->async.sql;

@@ -97,12 +97,12 @@ dbl_settings_init(const char *version, void (*keep_hook) (int limit),
 							   NULL, NULL, NULL);
 	DefineCustomEnumVariable("dblink.streaming",
 							 "Streams rows of remote queries into the plan as they arrive.",
-							 "\"on\" does not stream from this server itself, \"always\" does.",
+							 "\"on\" does not stream from this server itself, nor into plans that may take their time; \"always\" does.",
 							 &dbl_streaming, DBLINK_STREAMING_ON, streaming_options,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("dblink.stream_hold_time",
 							"Sets the maximum time a plan may spend between rows before the remaining rows are read ahead.",
-							"-1 means no limit.",
+							"-1 means no limit, so that rows stream into plans that may take their time, too.",
 							&dbl_stream_hold_time, 1000, -1, INT_MAX,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomEnumVariable("dblink.on_early_end",

@@ -3,11 +3,12 @@
  * shape.c
  *	  What the shape of a plan says about a scan in it.
  *
- * The executor tells a scan little of its place in the plan.  Two things must be
+ * The executor tells a scan little of its place in the plan.  Three things must be
  * known.  The first is whether its rows may be read again, so that they have to be
  * kept.  The second is whether the run of the executor ends when the scan is not read
  * to its end: if it goes on, with another part of the plan, nothing asks the scan for
- * rows any more, and so nothing would end its stream.
+ * rows any more, and so nothing would end its stream.  The third is whether the plan
+ * may be busy for long, or wait, between two rows (quick.c).
  *
  * The plan is searched from the top, with what holds for each part of it.  The answer
  * errs on the side of rows that are read at once, as by a function scan.
@@ -20,7 +21,6 @@
 
 #include "executor/executor.h"
 #include "nodes/plannodes.h"
-#include "optimizer/optimizer.h"
 
 /* What holds for a part of a plan. */
 typedef struct Place
@@ -28,6 +28,11 @@ typedef struct Place
 	bool		once;			/* it is read once */
 	bool		whole;			/* it is read to its end, in one go */
 	bool		last;			/* when it is not read any more, the run ends */
+
+	/* Of a part that was found, what is above it: */
+	bool		quick;			/* takes no time between two rows of it */
+	bool		stored;			/* stores all of its rows before it returns
+								 * one */
 } Place;
 
 static bool find(Plan *plan, Plan *target, Place place, Place *found);
@@ -67,16 +72,6 @@ find_in_nestloop(NestLoop *loop, Plan *target, Place place, Place *found)
 	}
 	return find(outerPlan(loop), target, place, found) ||
 		find(inner, target, inner_place, found);
-}
-
-/*
- * Check that a node computes nothing for each row that may take time.
- */
-static bool
-is_quick(Plan *plan)
-{
-	return !contain_volatile_functions((Node *) plan->targetlist) &&
-		!contain_volatile_functions((Node *) plan->qual);
 }
 
 /*
@@ -126,21 +121,45 @@ reads_all_first(Agg * agg)
 }
 
 /*
- * Look for "target" in this part of a plan.  Returns whether it is there, and in
- * *found what holds for it.  Subqueries in expressions are not followed from here.
+ * Check whether a node stores all rows of its input before it returns one.
  */
 static bool
-find(Plan *plan, Plan *target, Place place, Place *found)
+is_storing(Plan *plan)
+{
+	return IsA(plan, Sort) || IsA(plan, Hash) ||
+		(IsA(plan, Agg) && reads_all_first((Agg *) plan));
+}
+
+/*
+ * Check whether a node takes no time between two rows of one of its inputs: itself, or
+ * by another input, from which it reads in turn.
+ */
+static bool
+is_quick_above(Plan *plan)
+{
+	if (!dbl_quick_is_node(plan))
+		return false;
+	switch (nodeTag(plan))
+	{
+		case T_NestLoop:
+		case T_MergeJoin:
+		case T_HashJoin:
+			return dbl_quick_is_plan(outerPlan(plan)) && dbl_quick_is_plan(innerPlan(plan));
+		case T_MergeAppend:
+			return dbl_quick_are_plans(((MergeAppend *) plan)->mergeplans);
+		default:
+			return true;
+	}
+}
+
+/*
+ * Look for "target" in the inputs of a node.
+ */
+static bool
+find_in_node(Plan *plan, Plan *target, Place place, Place *found)
 {
 	Place		part = {.once = place.once};
 
-	if (plan == NULL)
-		return false;
-	if (plan == target)
-	{
-		*found = place;
-		return true;
-	}
 	switch (nodeTag(plan))
 	{
 			/* These pass each row on. */
@@ -150,7 +169,7 @@ find(Plan *plan, Plan *target, Place place, Place *found)
 		case T_LockRows:
 		case T_SubqueryScan:
 			part.whole = place.whole;
-			part.last = place.last && is_quick(plan);
+			part.last = place.last && dbl_quick_is_node(plan);
 			return find_in_sequence(plan, target, part, found);
 
 			/* These may end before their inputs do. */
@@ -181,7 +200,7 @@ find(Plan *plan, Plan *target, Place place, Place *found)
 			if (((WindowAgg *) plan)->runCondition == NIL)
 				part.whole = place.whole;
 			else
-				part.last = place.last && is_quick(plan);
+				part.last = place.last && dbl_quick_is_node(plan);
 			return find_below(plan, target, part, found);
 		case T_RecursiveUnion:
 			return find_in_recursion(plan, target, part, found);
@@ -189,6 +208,32 @@ find(Plan *plan, Plan *target, Place place, Place *found)
 			part.whole = place.whole;
 			return find_in_sequence(plan, target, part, found);
 	}
+}
+
+/*
+ * Look for "target" in this part of a plan.  Returns whether it is there, and in
+ * *found what holds for it.  Subqueries in expressions are not followed from here.
+ */
+static bool
+find(Plan *plan, Plan *target, Place place, Place *found)
+{
+	if (plan == NULL)
+		return false;
+	if (plan == target)
+	{
+		*found = place;
+		found->quick = dbl_quick_is_node(plan);
+		found->stored = false;
+		return true;
+	}
+	if (!find_in_node(plan, target, place, found))
+		return false;
+	if (!found->stored)
+	{
+		found->quick = found->quick && is_quick_above(plan);
+		found->stored = is_storing(plan);
+	}
+	return true;
 }
 
 /*
@@ -201,8 +246,7 @@ is_bare(PlannedStmt *stmt)
 	Plan	   *plan = stmt->planTree;
 
 	return list_length(stmt->subplans) == 1 &&
-		IsA(plan, Result) && outerPlan(plan) == NULL && is_quick(plan) &&
-		!contain_volatile_functions(((Result *) plan)->resconstantqual);
+		IsA(plan, Result) && outerPlan(plan) == NULL && dbl_quick_is_node(plan);
 }
 
 /*
@@ -258,4 +302,55 @@ dbl_shape_ends_with_run(Plan *scan, EState *estate)
 	Place		place = place_of(estate->es_plannedstmt, scan);
 
 	return place.whole || place.last;
+}
+
+/*
+ * Check whether the subqueries of a statement are quick, except the one with the scan.
+ */
+static bool
+are_subplans_quick(PlannedStmt *stmt, Plan *scan)
+{
+	Place		place = {0};
+	Place		found;
+	ListCell   *cell;
+
+	foreach(cell, stmt->subplans)
+	{
+		if (!dbl_quick_is_plan(lfirst(cell)) && !find(lfirst(cell), scan, place, &found))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Check whether the statement's rows go into its tables without a wait.
+ */
+static bool
+are_targets_quick(ModifyTable * modify, EState *estate)
+{
+	ListCell   *cell;
+
+	if (modify->operation != CMD_INSERT)
+		return false;
+	foreach(cell, modify->resultRelations)
+	{
+		if (!dbl_quick_is_target(ExecGetRangeTableRelation(estate, lfirst_int(cell))))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Check whether the plan takes no time between two rows of a scan: it may do so before
+ * the first, or after the last.
+ */
+bool
+dbl_shape_is_quick(Plan *scan, EState *estate)
+{
+	PlannedStmt *stmt = estate->es_plannedstmt;
+	Place		place = place_of(stmt, scan);
+
+	return place.quick && are_subplans_quick(stmt, scan) &&
+		(place.stored || !IsA(stmt->planTree, ModifyTable) ||
+		 are_targets_quick((ModifyTable *) stmt->planTree, estate));
 }

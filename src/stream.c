@@ -72,6 +72,8 @@ struct DblinkStream
 	bool		pure;			/* a cancel does no harm */
 	bool		ahead;			/* rows were read before they were asked for */
 	bool		is_copied;		/* they go to another remote (copy.c) */
+	bool		has_new;		/* rows were taken since the client was waited
+								 * for */
 	bool		cancelled;		/* it ends early, by a cancel */
 
 	Tuplestorestate *store;		/* or NULL */
@@ -289,6 +291,7 @@ gather(DblinkStream *stream)
 	if (!next_rows(stream))
 		return;
 	stream->left_at = coarse_now();
+	stream->has_new = true;
 	if (first || stream->nrows > 1)
 		return;
 
@@ -576,6 +579,27 @@ is_overdue(DblinkStream *stream)
 }
 
 /*
+ * Rows of the plan go to this session's client: wait until it takes them, because the
+ * server would wait in the middle of a row, for any time.  That is the reader's time, so
+ * it is waited for only as long as that may be.
+ */
+static void
+await_client(DblinkStream *stream)
+{
+	long		timeout = 0;
+
+	if (!stream->query.for_client || !stream->has_new || !stream->reading ||
+		stream->is_copied || dbl_stream_hold_time < 0)
+		return;
+	stream->has_new = false;
+	while (!dbl_remote_client_wait(timeout) && !is_overdue(stream))
+	{
+		dbl_ex_serve_interrupts();
+		timeout = dbl_stream_hold_time - stream->away_ms + 1;
+	}
+}
+
+/*
  * Check whether a row can be had without waiting for the remote.
  */
 bool
@@ -623,6 +647,8 @@ bool
 dbl_stream_next(DblinkStream *stream, Datum *values, bool *nulls)
 {
 	torn_check(stream);
+	if (stream->store == NULL)
+		await_client(stream);
 	if (stream->store == NULL && stream->decoder != NULL &&
 		(is_overdue(stream) || dbl_styles_need_care(dbl_dec_styles(stream->decoder))))
 	{

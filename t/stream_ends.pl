@@ -390,6 +390,103 @@ topic 'local time does not count on the remote' => sub {
 	}
 };
 
+topic 'a plan that takes its time for one row' => sub {
+	# sleeps in row 2; "grouped" takes some seconds to be made
+	my @first = (
+		"CREATE FUNCTION pg_temp.naps(i int) RETURNS int LANGUAGE plpgsql AS 'BEGIN IF i = 2 THEN PERFORM pg_sleep(2.5); END IF; RETURN i; END'",
+		"CREATE FUNCTION pg_temp.naps_stable(i int) RETURNS int STABLE LANGUAGE plpgsql AS 'BEGIN RETURN pg_temp.naps(i); END'",
+		"CREATE FUNCTION pg_temp.naps_always(i int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN pg_temp.naps(i); END'",
+		"CREATE FUNCTION pg_temp.added(s int, i int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN s + pg_temp.naps(i) / i; END'",
+		"CREATE AGGREGATE pg_temp.slow_count(int) (sfunc = pg_temp.added, stype = int, initcond = '0')",
+		"CREATE FUNCTION pg_temp.naps_in_trigger() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN new.id := pg_temp.naps(new.id); RETURN new; END'",
+		"CREATE DOMAIN pg_temp.checked AS int CHECK (pg_temp.naps(VALUE) > 0)",
+		"CREATE TEMP TABLE plain (id int, f text)",
+		"SELECT dblink_exec('c', 'SET statement_timeout = ''1500ms''')");
+	my $from = "dblink('c', 'SELECT id, filler FROM big') AS t(id int, f text)";
+	my $insert = "INSERT INTO plain SELECT id, f FROM $from; SELECT count(*) FROM plain";
+	my $grouped = '(SELECT g % 100 AS k, count(*) AS n FROM generate_series(1, 8000000) AS g GROUP BY 1) AS s';
+	my %case = (
+		'a volatile function' => ["SELECT count(pg_temp.naps(id)) FROM $from"],
+		'a stable function' => ["SELECT count(*) FROM $from WHERE pg_temp.naps_stable(id) = id"],
+		'an immutable function' => ["SELECT count(*) FROM (SELECT pg_temp.naps_always(id) FROM $from OFFSET 0) AS s"],
+		'pg_sleep()' => ["SELECT count(CASE WHEN id = 2 THEN pg_sleep(2.5)::text ELSE '' END) FROM $from"],
+		'an aggregate' => ["SELECT pg_temp.slow_count(id) FROM $from WHERE id < 3 OR id > 4997"],
+		'a cast to a domain' => ["SELECT count(id::pg_temp.checked) FROM $from"],
+		'a function in a subquery' => ["SELECT count(*) FROM $from WHERE id > (SELECT pg_temp.naps(2) - 2)"],
+		'a trigger' => [ 'CREATE TRIGGER t BEFORE INSERT ON plain FOR EACH ROW EXECUTE FUNCTION pg_temp.naps_in_trigger()', $insert ],
+		'a check' => [ 'ALTER TABLE plain ADD CHECK (pg_temp.naps_always(id) = id)', $insert ],
+		'a generated column' => [ 'ALTER TABLE plain ADD COLUMN g int GENERATED ALWAYS AS (pg_temp.naps_always(id)) STORED', $insert ],
+		'an index' => [ 'CREATE INDEX ON plain (pg_temp.naps_always(id))', $insert ],
+		'a hash join that begins with the other input' => [ 'SET enable_mergejoin = off; SET enable_nestloop = off', "SELECT count(*) FROM $from LEFT JOIN $grouped ON k = id" ],
+		'a nested loop' => [ 'SET enable_mergejoin = off; SET enable_hashjoin = off', "SELECT count(*) FROM $from JOIN $grouped ON k = id WHERE id < 3 OR id > 4997" ],
+		'a merge join' => [ 'SET enable_hashjoin = off; SET enable_nestloop = off', "SELECT count(*) FROM $from JOIN $grouped ON k = id" ],
+		'a subquery' => ["SELECT count(*) FROM $from WHERE id > (SELECT max(k) FROM $grouped)"]);
+	foreach my $name (sort keys %case)
+	{
+		# should end as if the remote had no limit: its work takes no time
+		same_session(\@sides, $name, [ @first, @{ $case{$name} } ], clean => 1);
+	}
+};
+
+topic 'a row that waits for another session, which waits for the remote' => sub {
+	my $from = "dblink('c', 'SELECT id, filler FROM held') AS t(id int, f text)";
+	my $hold = "BEGIN; INSERT INTO target VALUES (3, 'other'); SELECT pg_advisory_xact_lock(77)";
+	foreach my $side (@sides)
+	{
+		$side->{holder} = session($side->{node});
+		$side->{holder}->run("TRUNCATE target; $hold");
+	}
+	my $during = sub {
+		my @sessions = @_;
+		my @wrong;
+		foreach my $i (0, 1)
+		{
+			my ($side, $pid) = ($sides[$i], $sessions[$i]->pid);
+			push @wrong, "$side->{name}: does not wait"
+			  unless poll_until(sub { query_value($side->{node}, "SELECT wait_event_type FROM pg_stat_activity WHERE pid = $pid") eq 'Lock' }, SLOW);
+			my $r = $side->{holder}->run(fill_in($side, "SELECT dblink_exec({remote}, 'BEGIN; LOCK TABLE held; COMMIT')"), PATIENCE());
+			push @wrong, "$side->{name}: " . told($r) if told($r) ne 'COMMIT';
+			$side->{holder}->run('ROLLBACK');
+		}
+		return @wrong;
+	};
+	foreach my $sql ("INSERT INTO target SELECT id, '' FROM $from", "INSERT INTO target SELECT id, '' FROM $from ON CONFLICT DO NOTHING",
+		"INSERT INTO target SELECT id, '' FROM $from RETURNING id",
+		"SELECT count(CASE WHEN id = 3 THEN pg_advisory_xact_lock(77)::text END) FROM $from")
+	{
+		# should end, as the remote statement is over before the first row is used
+		same_session(\@sides, $sql, [ 'BEGIN', $sql, 'ROLLBACK' ], at => 1, during => $during);
+		$_->{holder}->run($hold) foreach @sides;
+	}
+	$_->{holder}->quit foreach @sides;
+};
+
+topic 'a client that takes no rows' => sub {
+	my $from = "dblink('c', 'SELECT id, filler FROM big') AS t(id int, f text)";
+	foreach my $sql ("SELECT id, f FROM $from", "COPY (SELECT id, f FROM $from) TO STDOUT", 'EXECUTE prepared')
+	{
+		my @answers;
+		foreach my $side (@sides)
+		{
+			my $client = DblinkClient->new($side->{node});
+			$client->simple(fill_in($side, $_))
+			  foreach "LOAD 'dblink'", "SELECT dblink_connect('c', {remote})", "SELECT dblink_exec('c', 'SET statement_timeout = ''3s''')",
+			  "PREPARE prepared AS SELECT id, f FROM $from";
+			$client->send($sql);
+			# should be idle while the client waits, which gets all rows then
+			ok(poll_until(sub { !remote_count($remote, "application_name = '$side->{app}' AND state <> 'idle'") }, SLOW), "$side->{name}, $sql: the remote is idle");
+			my $answer = $client->answer;
+			push @answers, $answer =~ /^ERROR.*/m ? $& : scalar split /\n/, $answer;
+			$client->close;
+		}
+		is($answers[1], $answers[0], "$sql: as many messages");
+		like($answers[0], qr/^\d+$/, "$sql: and no error");
+	}
+	# should not count on the remote: the time of a program
+	same_session(\@sides, 'a program that takes no rows',
+		[ "SELECT dblink_exec('c', 'SET statement_timeout = ''1500ms''')", "COPY (SELECT id, f FROM $from) TO PROGRAM 'sleep 3; cat >/dev/null'" ], clean => 1);
+};
+
 topic 'a standby that replays a conflict' => sub {
 	$remote->backup('base');
 	my $standby = PostgreSQL::Test::Cluster->new('standby', install_path => stock_prefix());

@@ -2,7 +2,8 @@
 # nothing is spilled and memory is flat; slow readers, time-outs, lost remotes,
 # errors and early ends in mid-stream leave no remote statement behind and no
 # connection that is silently wrong.  What a stream does is seen where a function
-# of the plan stops it in one of its rows, until we let it go on.
+# of the plan stops it in one of its rows, until we let it go on; such a plan streams
+# only if it is told to, so the setting is "always".
 #
 # streaming: any
 
@@ -14,7 +15,7 @@ use PostgreSQL::Test::Utils;
 use DblinkTest;
 
 my ($local, $remote) = make_pair(
-	local => { conf => [ 'log_temp_files = 0', 'dblink.streaming = on' ] });
+	local => { conf => [ 'log_temp_files = 0', 'dblink.streaming = always' ] });
 my $to_remote = lit(conninfo($remote, application_name => 'streams'));
 my $to_self = lit(conninfo($local));
 my $active = "application_name = 'streams' AND state <> 'idle'";
@@ -109,7 +110,7 @@ sub came
 }
 
 subtest 'which connections stream' => sub {
-	my $s = connected();
+	my $s = connected('dblink.streaming = on');
 	is(came($s, "SELECT * FROM " . from_remote('big')), 'streamed', 'another server: streamed');
 	no_error($s, "SELECT dblink_connect('self', $to_self)", 'a connection to this server');
 	my $query = "SELECT * FROM dblink('self', 'SELECT 1') AS t(a int)";
@@ -574,7 +575,7 @@ SQL
 };
 
 subtest 'an error of this server comes before the first row' => sub {
-	my $s = connected();
+	my $s = connected('dblink.streaming = on');
 	$s->run("CREATE SEQUENCE used; SELECT dblink_connect('self', $to_self)");
 	foreach my $conn ("'self'", $to_self)
 	{

@@ -1,0 +1,251 @@
+/*-------------------------------------------------------------------------
+ *
+ * quick.c
+ *	  What in a plan may take its time.
+ *
+ * While rows stream, the remote statement is open, with what it holds, and its
+ * time limits run.  A slow reader is noticed when it asks for the next row.  But a
+ * plan may be busy, or wait, for any time before that: a function sleeps or reads a
+ * table, an aggregate of millions of rows is made for a join, a row to be inserted
+ * waits for another session's, which may itself wait for what the remote statement
+ * holds.  What can do so is looked for here.
+ *
+ * What is quick is what the server computes from values at hand.  Functions of users
+ * are, if they are written in C and not volatile: those are types and operators.  Of
+ * all that reads tables, the planner's estimate is taken.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "dblink.h"
+
+#include "access/genam.h"
+#include "access/transam.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_proc.h"
+#include "nodes/nodeFuncs.h"
+#include "nodes/plannodes.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+/* What a part of a plan may cost, by the planner's estimate: some ten milliseconds. */
+#define QUICK_COST		10000.0
+
+/* The server's volatile functions that wait for nothing. */
+static const Oid quick_volatile[] = {
+	F_NEXTVAL, F_CURRVAL, F_LASTVAL, F_CLOCK_TIMESTAMP, F_GEN_RANDOM_UUID, F_RANDOM_
+};
+
+/*
+ * Check whether a function of the server's is quick.
+ */
+static bool
+is_own_quick(Oid funcid)
+{
+	int			i;
+
+	if (func_volatile(funcid) != PROVOLATILE_VOLATILE)
+		return true;
+	for (i = 0; i < lengthof(quick_volatile); i++)
+	{
+		if (funcid == quick_volatile[i])
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Checker for check_functions_in_node(): find a function that may take its time.
+ */
+static bool
+is_slow_function(Oid funcid, void *context)
+{
+	HeapTuple	tuple;
+	Form_pg_proc proc;
+	bool		is_quick;
+
+	if (funcid < FirstUnpinnedObjectId)
+		return !is_own_quick(funcid);
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
+	if (!HeapTupleIsValid(tuple))
+		return true;
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
+	is_quick = (proc->prolang == ClanguageId || proc->prolang == INTERNALlanguageId) &&
+		proc->provolatile != PROVOLATILE_VOLATILE && proc->prokind != PROKIND_AGGREGATE;
+	ReleaseSysCache(tuple);
+	return !is_quick;
+}
+
+/*
+ * Walker: find what may take its time.  The checks of a domain are not looked at.
+ */
+static bool
+find_slow(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, CoerceToDomain) && DomainHasConstraints(((CoerceToDomain *) node)->resulttype))
+		return true;
+	return check_functions_in_node(node, is_slow_function, context) ||
+		expression_tree_walker(node, find_slow, context);
+}
+
+/*
+ * Check whether all of these expressions, or this one, are quick.
+ */
+static bool
+are_quick(void *exprs)
+{
+	return !find_slow(exprs, NULL);
+}
+
+/*
+ * Check whether what a node itself computes is quick, for each of its rows.
+ */
+bool
+dbl_quick_is_node(Plan *plan)
+{
+	if (!are_quick(plan->targetlist) || !are_quick(plan->qual))
+		return false;
+	switch (nodeTag(plan))
+	{
+		case T_ModifyTable:
+			return are_quick(((ModifyTable *) plan)->returningLists) &&
+				are_quick(((ModifyTable *) plan)->withCheckOptionLists);
+		case T_Result:
+			return are_quick(((Result *) plan)->resconstantqual);
+		case T_NestLoop:
+			return are_quick(((NestLoop *) plan)->join.joinqual);
+		case T_MergeJoin:
+			return are_quick(((MergeJoin *) plan)->join.joinqual) &&
+				are_quick(((MergeJoin *) plan)->mergeclauses);
+		case T_HashJoin:
+			return are_quick(((HashJoin *) plan)->join.joinqual) &&
+				are_quick(((HashJoin *) plan)->hashclauses);
+		case T_IndexScan:
+			return are_quick(((IndexScan *) plan)->indexqualorig);
+		case T_IndexOnlyScan:
+			return are_quick(((IndexOnlyScan *) plan)->indexqual);
+		case T_FunctionScan:
+			return are_quick(((FunctionScan *) plan)->functions);
+		case T_ValuesScan:
+			return are_quick(((ValuesScan *) plan)->values_lists);
+		default:
+			return true;
+	}
+}
+
+/*
+ * Check whether all of these parts of a plan are quick.
+ */
+bool
+dbl_quick_are_plans(List *plans)
+{
+	ListCell   *cell;
+
+	foreach(cell, plans)
+	{
+		if (!dbl_quick_is_plan(lfirst(cell)))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Check whether a part of a plan is quick: by its estimate, and in what it computes.
+ * What a scan of ours takes is the remote's time.
+ */
+bool
+dbl_quick_is_plan(Plan *plan)
+{
+	if (plan == NULL)
+		return true;
+	if (plan->total_cost > QUICK_COST || !dbl_quick_is_node(plan) ||
+		!dbl_quick_is_plan(outerPlan(plan)) || !dbl_quick_is_plan(innerPlan(plan)))
+		return false;
+	switch (nodeTag(plan))
+	{
+		case T_SubqueryScan:
+			return dbl_quick_is_plan(((SubqueryScan *) plan)->subplan);
+		case T_Append:
+			return dbl_quick_are_plans(((Append *) plan)->appendplans);
+		case T_MergeAppend:
+			return dbl_quick_are_plans(((MergeAppend *) plan)->mergeplans);
+		case T_ModifyTable:
+		case T_LockRows:
+		case T_ForeignScan:
+			return false;
+		default:
+			return true;
+	}
+}
+
+/*
+ * Check whether an index can neither make an insertion wait for another session's, nor
+ * computes anything that may take its time.
+ */
+static bool
+is_quick_index(Oid indexid)
+{
+	Relation	index = index_open(indexid, AccessShareLock);
+	bool		is_quick;
+
+	is_quick = !index->rd_index->indisunique && !index->rd_index->indisexclusion &&
+		are_quick(RelationGetIndexExpressions(index)) &&
+		are_quick(RelationGetIndexPredicate(index));
+	index_close(index, NoLock);
+	return is_quick;
+}
+
+/*
+ * The same of what a table computes for a row itself: its checks and generated columns.
+ */
+static bool
+is_quick_constr(const TupleConstr * constr)
+{
+	int			i;
+
+	if (constr == NULL)
+		return true;
+	for (i = 0; i < constr->num_check; i++)
+	{
+		if (!are_quick(stringToNode(constr->check[i].ccbin)))
+			return false;
+	}
+	for (i = 0; constr->has_generated_stored && i < constr->num_defval; i++)
+	{
+		if (!are_quick(stringToNode(constr->defval[i].adbin)))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Check whether rows can be inserted into this table without a wait.  Only what is done
+ * for each row counts, not what is done after the last.
+ */
+bool
+dbl_quick_is_target(Relation table)
+{
+	TriggerDesc *triggers = table->trigdesc;
+	List	   *indexes;
+	ListCell   *cell;
+
+	if (table->rd_rel->relkind != RELKIND_RELATION ||
+		(triggers != NULL && (triggers->trig_insert_before_row || triggers->trig_insert_instead_row)) ||
+		!is_quick_constr(RelationGetDescr(table)->constr))
+		return false;
+	indexes = RelationGetIndexList(table);
+	foreach(cell, indexes)
+	{
+		if (!is_quick_index(lfirst_oid(cell)))
+			return false;
+	}
+	list_free(indexes);
+	return true;
+}
