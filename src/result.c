@@ -262,6 +262,8 @@ dbl_res_notifications(FunctionCallInfo fcinfo, DblinkConn *conn, PGnotify *notif
 {
 	TupleDesc	tupdesc = CreateTemplateTupleDesc(3);
 	Tuplestorestate *store;
+	MemoryContext row_context;
+	MemoryContext caller_context;
 
 	TupleDescInitEntry(tupdesc, 1, "notify_name", TEXTOID, -1, 0);
 	TupleDescInitEntry(tupdesc, 2, "be_pid", INT4OID, -1, 0);
@@ -269,17 +271,23 @@ dbl_res_notifications(FunctionCallInfo fcinfo, DblinkConn *conn, PGnotify *notif
 	TupleDescFinalize(tupdesc);
 	store = dbl_res_return(fcinfo, tupdesc);
 
+	row_context = AllocSetContextCreate(CurrentMemoryContext, "dblink row",
+										ALLOCSET_DEFAULT_SIZES);
+	caller_context = MemoryContextSwitchTo(row_context);
 	for (; notify != NULL; notify = dbl_notify_next(conn))
 	{
 		Datum		values[3];
 		bool		nulls[3] = {false};
 
 		CHECK_FOR_INTERRUPTS();
+		MemoryContextReset(row_context);
 		values[0] = CStringGetTextDatum(dbl_err_clean(notify->relname));
 		values[1] = Int32GetDatum(notify->be_pid);
 		values[2] = CStringGetTextDatum(dbl_err_clean(notify->extra));
 		tuplestore_putvalues(store, tupdesc, values, nulls);
 	}
+	MemoryContextSwitchTo(caller_context);
+	MemoryContextDelete(row_context);
 }
 
 /*

@@ -53,6 +53,12 @@ topic 'many statements in one text' => sub {
 	no_more('100,000 statements that return a row', "SELECT count(*) FROM dblink('c', (SELECT s FROM q)) AS t(x text)", "CREATE TEMP TABLE q AS SELECT repeat('SELECT 1; ', 100000) AS s");
 };
 
+topic 'many notifications' => sub {
+	no_more('10 MB of them', "SELECT count(*) FROM dblink_get_notify('c')",
+		"SELECT dblink_exec('c', 'LISTEN news')",
+		"SELECT count(*) FROM dblink('c', 'SELECT pg_notify(''news'', g || repeat(''x'', 7000)) FROM generate_series(1, 1500) AS g') AS t(x text)");
+};
+
 topic 'many calls in one statement' => sub {
 	foreach my $n (300, 1500)
 	{
