@@ -685,7 +685,7 @@ extern bool dbl_run_has_foreign_table(PlannedStmt *stmt);
 /* gather.c */
 extern DblinkConn *dbl_gather_wait(List *conns, long timeout_ms);
 extern DblinkGather *dbl_gather_open(const DblinkCall *call, TupleDesc tupdesc,
-									 bool may_stream);
+									 bool may_stream, bool for_client);
 extern bool dbl_gather_streams(DblinkGather *gather);
 extern void dbl_gather_collect(DblinkGather *gather, Tuplestorestate *store);
 extern bool dbl_gather_next(DblinkGather *gather, Datum *values, bool *nulls);

@@ -518,7 +518,7 @@ dblink_gather(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("function returning record called in context "
 						"that cannot accept type record")));
-	gathered = dbl_gather_open(&call, tupdesc, false);
+	gathered = dbl_gather_open(&call, tupdesc, false, false);
 	dbl_gather_collect(gathered, dbl_res_return(fcinfo, tupdesc));
 	return (Datum) 0;
 }

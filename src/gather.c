@@ -428,14 +428,16 @@ begin_streams(DblinkGather *gather)
  * Open a gather: take its connections into use and send the query to all, or without
  * one, take over what was sent to them before.  "tupdesc" is the type of the rows; it and
  * "call" have to live as long.  "may_stream" says whether the reader could do with a
- * stream; dbl_gather_streams() tells whether there is one.
+ * stream; dbl_gather_streams() tells whether there is one.  "for_client" says whether
+ * this session's client gets the rows.
  *
  * Throws 22023 if a connection is given twice, 55000 if one that would be sent a query has
  * a result that was not fetched, 42804 for the type of the first column; the error of a
  * member, unless it is skipped; and what taking or opening a connection throws.
  */
 DblinkGather *
-dbl_gather_open(const DblinkCall *call, TupleDesc tupdesc, bool may_stream)
+dbl_gather_open(const DblinkCall *call, TupleDesc tupdesc, bool may_stream,
+				bool for_client)
 {
 	DblinkGather *gather = palloc0(sizeof(DblinkGather));
 	int			i;
@@ -457,6 +459,7 @@ dbl_gather_open(const DblinkCall *call, TupleDesc tupdesc, bool may_stream)
 		gather->members[i].query.params = call->params;
 		gather->members[i].query.single = call->params != NULL;
 		gather->members[i].query.gathered = true;
+		gather->members[i].query.for_client = for_client;
 	}
 
 	/* Anything but a read might wait for what a stream holds. */

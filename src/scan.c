@@ -435,7 +435,8 @@ start_gather(DblinkScanState *state, const NullableDatum *values)
 
 	dbl_params_read_many(call, values, argument_types(state, 0),
 						 list_length(state->call->args), state->call->funcvariadic);
-	gather = dbl_gather_open(call, row_type(state), may_stream(state));
+	gather = dbl_gather_open(call, row_type(state), may_stream(state),
+							 dbl_run_is_for_client());
 	if (dbl_gather_streams(gather))
 		state->gather = gather;
 	else

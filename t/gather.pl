@@ -8,6 +8,7 @@ use Test::More;
 use Time::HiRes qw(time usleep);
 use PostgreSQL::Test::Utils;
 use DblinkTest;
+use DblinkClient;
 use DblinkWire;
 use DblinkFake;
 use DblinkRelay;
@@ -132,6 +133,17 @@ foreach my $case (
 }
 $s->run("RESET dblink.stream_hold_time");
 all_usable('after many rows');
+
+# A client that takes no rows: should be idle all the same, and have all rows then.
+{
+	my $client = DblinkClient->new($local);
+	$client->simple($_) foreach "LOAD 'dblink'", "SELECT dblink_connect(c, $to_remote) FROM unnest($four) c";
+	$client->send("SELECT * FROM dblink_gather($four, 'SELECT g, repeat(filler, 5) FROM big') AS t(conn text, g int, f text)");
+	ok(poll_until(sub { remote_count($remote, $active) }, SLOW), 'a client that takes no rows: begins');
+	remote_idle('a client that takes no rows');
+	is(scalar(() = $client->answer =~ /^row /mg), 80000, 'a client that takes no rows: and then does');
+	$client->close;
+}
 
 # ---- waiting --------------------------------------------------------------------
 
