@@ -34,6 +34,10 @@
 /* How long connecting may take before this session makes room for it. */
 #define PATIENCE_MS		1000
 
+/* How long the remote gets to end what was released, first and last. */
+#define FIRST_PAUSE_MS	20
+#define LAST_PAUSE_MS	320
+
 /* How an attempt to connect ended. */
 typedef enum DblinkOutcome
 {
@@ -65,6 +69,8 @@ struct DblinkAttempt
 	TimestampTz room_at;		/* when to call this: */
 	bool		(*make_room) (void);	/* releases what this session does not
 										 * need; NULL when it has */
+	long		pause_ms;		/* when it has released something, how long to
+								 * wait next */
 
 	const PQconninfoOption *options;	/* of the current one */
 	PostgresPollingStatusType status;	/* what libpq waits for */
@@ -264,7 +270,46 @@ make_room(DblinkAttempt *attempt)
 	bool		(*call) (void) = attempt->make_room;
 
 	attempt->make_room = NULL;
-	return call != NULL && call();
+	if (call == NULL || !call())
+		return false;
+	attempt->pause_ms = FIRST_PAUSE_MS;
+	return true;
+}
+
+/*
+ * Check whether the remote says that it has too many connections.  We know the words in
+ * English only.
+ */
+static bool
+is_full(PGconn *pgconn)
+{
+	return strstr(PQerrorMessage(pgconn), "too many") != NULL ||
+		strstr(PQerrorMessage(pgconn), "connection slots") != NULL;
+}
+
+/*
+ * The sessions of connections that were closed to make room end a moment later.  If the
+ * remote still has too many, wait for that.  Returns false if that was long enough.
+ */
+static bool
+await_room(DblinkAttempt *attempt)
+{
+	TimestampTz deadline;
+	long		left;
+
+	if (attempt->pause_ms == 0 || attempt->pause_ms > LAST_PAUSE_MS ||
+		!is_full(attempt->conn->pgconn))
+		return false;
+	deadline = dbl_deadline(attempt->pause_ms);
+	attempt->pause_ms *= 2;
+	while ((left = dbl_time_left(deadline)) > 0)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, left,
+						 dbl_wait_event(DBLINK_WAIT_CONNECT));
+		ResetLatch(MyLatch);
+		dbl_ex_serve_interrupts();
+	}
+	return true;
 }
 
 /*
@@ -538,7 +583,8 @@ connect_end(DblinkAttempt *attempt, List *others)
  * connect_timeout holds for each address.  A remote that cannot convert to our
  * encoding keeps its own, because its data is checked before it is used.  If the
  * remote refuses us, it is tried once more after make_room_call(), which returns
- * whether it could release something.
+ * whether it could release something; and some more times if it has too many connections
+ * even then.
  *
  * The result is for dbl_est_finish(), in the current memory context.  Throws 08001 if a
  * connect_timeout is not valid.
@@ -581,7 +627,8 @@ dbl_est_finish(DblinkAttempt *attempt, List *others)
 				PQsetnonblocking(conn->pgconn, 1);
 				return;
 			case DBLINK_REFUSED:
-				if (!is_password_refused(conn->pgconn) && make_room(attempt))
+				if (!is_password_refused(conn->pgconn) &&
+					(make_room(attempt) || await_room(attempt)))
 				{
 					memset(&attempt->hosts, 0, sizeof(attempt->hosts));
 					resetStringInfo(&attempt->timed_out);
