@@ -26,6 +26,7 @@
 #include "catalog/pg_proc.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/plannodes.h"
+#include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -186,16 +187,27 @@ dbl_quick_is_plan(Plan *plan)
 }
 
 /*
+ * Check whether no other session can have inserted rows that are not committed: it would
+ * need a lock that conflicts with ours.
+ */
+static bool
+is_ours_alone(Relation table)
+{
+	return RELATION_IS_LOCAL(table) ||
+		CheckRelationLockedByMe(table, ShareRowExclusiveLock, true);
+}
+
+/*
  * Check whether an index can neither make an insertion wait for another session's, nor
  * computes anything that may take its time.
  */
 static bool
-is_quick_index(Oid indexid)
+is_quick_index(Oid indexid, bool waits)
 {
 	Relation	index = index_open(indexid, AccessShareLock);
 	bool		is_quick;
 
-	is_quick = !index->rd_index->indisunique && !index->rd_index->indisexclusion &&
+	is_quick = !(waits && (index->rd_index->indisunique || index->rd_index->indisexclusion)) &&
 		are_quick(RelationGetIndexExpressions(index)) &&
 		are_quick(RelationGetIndexPredicate(index));
 	index_close(index, NoLock);
@@ -233,6 +245,7 @@ bool
 dbl_quick_is_target(Relation table)
 {
 	TriggerDesc *triggers = table->trigdesc;
+	bool		waits = !is_ours_alone(table);
 	List	   *indexes;
 	ListCell   *cell;
 
@@ -243,7 +256,7 @@ dbl_quick_is_target(Relation table)
 	indexes = RelationGetIndexList(table);
 	foreach(cell, indexes)
 	{
-		if (!is_quick_index(lfirst_oid(cell)))
+		if (!is_quick_index(lfirst_oid(cell), waits))
 			return false;
 	}
 	list_free(indexes);

@@ -130,6 +130,30 @@ subtest 'which connections stream' => sub {
 	$s->quit;
 };
 
+subtest 'into which tables rows stream' => sub {
+	my $s = connected('dblink.streaming = on');
+	$s->run('CREATE TABLE unlike (g int, filler text); CREATE INDEX ON unlike (g)');
+	$s->run('CREATE TABLE unique_here (g int PRIMARY KEY, filler text); CREATE TEMP TABLE unique_temp (LIKE unique_here INCLUDING ALL)');
+	# should stream where no row of another session can be waited for
+	foreach my $case (
+		[ 'unlike', 'streamed' ],
+		[ 'unique_here', 'materialized' ],
+		[ 'unique_temp', 'streamed' ],
+		[ 'unique_here', 'streamed', 'TRUNCATE unique_here' ],
+		[ 'unique_here', 'streamed', 'LOCK unique_here IN SHARE ROW EXCLUSIVE MODE' ],
+		[ 'unique_here', 'materialized', 'LOCK unique_here IN SHARE UPDATE EXCLUSIVE MODE' ],
+		[ 'unique_here', 'materialized', 'LOCK unique_here IN ROW EXCLUSIVE MODE' ],
+		[ 'unique_now', 'streamed', 'CREATE TABLE unique_now (g int PRIMARY KEY, filler text)' ])
+	{
+		my ($table, $how, $first) = @$case;
+		$s->run('BEGIN');
+		$s->run($first) if $first;
+		is(came($s, "INSERT INTO $table SELECT * FROM " . from_remote('big')), $how, "$table" . ($first ? ", after $first" : '') . ": $how");
+		$s->run('ROLLBACK');
+	}
+	$s->quit;
+};
+
 subtest 'rows are used before the last is made' => sub {
 	my $s = connected('dblink.stream_hold_time = -1');
 	$s->run(<<'SQL');
