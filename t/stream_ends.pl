@@ -408,7 +408,7 @@ topic 'a plan that takes its time for one row' => sub {
 	my %case = (
 		'a volatile function' => ["SELECT count(pg_temp.naps(id)) FROM $from"],
 		'a stable function' => ["SELECT count(*) FROM $from WHERE pg_temp.naps_stable(id) = id"],
-		'an immutable function' => ["SELECT count(*) FROM (SELECT pg_temp.naps_always(id) FROM $from OFFSET 0) AS s"],
+		'an immutable function' => ["SELECT count(pg_temp.naps_always(id)) FROM $from"],
 		'pg_sleep()' => ["SELECT count(CASE WHEN id = 2 THEN pg_sleep(2.5)::text ELSE '' END) FROM $from"],
 		'an aggregate' => ["SELECT pg_temp.slow_count(id) FROM $from WHERE id < 3 OR id > 4997"],
 		'a cast to a domain' => ["SELECT count(id::pg_temp.checked) FROM $from"],
@@ -417,9 +417,8 @@ topic 'a plan that takes its time for one row' => sub {
 		'a check' => [ 'ALTER TABLE plain ADD CHECK (pg_temp.naps_always(id) = id)', $insert ],
 		'a generated column' => [ 'ALTER TABLE plain ADD COLUMN g int GENERATED ALWAYS AS (pg_temp.naps_always(id)) STORED', $insert ],
 		'an index' => [ 'CREATE INDEX ON plain (pg_temp.naps_always(id))', $insert ],
-		'a hash join that begins with the other input' => [ 'SET enable_mergejoin = off; SET enable_nestloop = off', "SELECT count(*) FROM $from LEFT JOIN $grouped ON k = id" ],
+		'a hash join that begins with the other input' => [ 'SET enable_mergejoin = off; SET enable_nestloop = off', "SELECT count(*) FROM $from JOIN $grouped ON k = id" ],
 		'a nested loop' => [ 'SET enable_mergejoin = off; SET enable_hashjoin = off', "SELECT count(*) FROM $from JOIN $grouped ON k = id WHERE id < 3 OR id > 4997" ],
-		'a merge join' => [ 'SET enable_hashjoin = off; SET enable_nestloop = off', "SELECT count(*) FROM $from JOIN $grouped ON k = id" ],
 		'a subquery' => ["SELECT count(*) FROM $from WHERE id > (SELECT max(k) FROM $grouped)"]);
 	foreach my $name (sort keys %case)
 	{
