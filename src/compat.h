@@ -373,6 +373,20 @@ extern PGDLLIMPORT char *locale_monetary;
 #define DBLINK_EXECUTOR_RUN_PASS	queryDesc, direction, count, execute_once
 #endif
 
+/* Since 19 it can tell of volatile constraints, too. */
+#if PG_VERSION_NUM >= 190000
+#define dbl_domain_has_constraints(type)	DomainHasConstraints(type, NULL)
+#else
+#define dbl_domain_has_constraints(type)	DomainHasConstraints(type)
+#endif
+
+/* The executor opens a relation: since 18 it is told whether rows go into that. */
+#if PG_VERSION_NUM >= 180000
+#define dbl_target_relation(estate, rti)	ExecGetRangeTableRelation(estate, rti, true)
+#else
+#define dbl_target_relation(estate, rti)	ExecGetRangeTableRelation(estate, rti)
+#endif
+
 /*
  * A set of events to wait for, which lives until it is freed.  Before 17, one that goes
  * away with its memory context would leave its descriptor open.

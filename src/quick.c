@@ -21,6 +21,7 @@
 #include "dblink.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/transam.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
@@ -90,7 +91,7 @@ find_slow(Node *node, void *context)
 {
 	if (node == NULL)
 		return false;
-	if (IsA(node, CoerceToDomain) && DomainHasConstraints(((CoerceToDomain *) node)->resulttype))
+	if (IsA(node, CoerceToDomain) && dbl_domain_has_constraints(((CoerceToDomain *) node)->resulttype))
 		return true;
 	return check_functions_in_node(node, is_slow_function, context) ||
 		expression_tree_walker(node, find_slow, context);

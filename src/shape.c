@@ -334,7 +334,7 @@ are_targets_quick(ModifyTable * modify, EState *estate)
 		return false;
 	foreach(cell, modify->resultRelations)
 	{
-		if (!dbl_quick_is_target(ExecGetRangeTableRelation(estate, lfirst_int(cell))))
+		if (!dbl_quick_is_target(dbl_target_relation(estate, lfirst_int(cell))))
 			return false;
 	}
 	return true;
