@@ -95,9 +95,7 @@ my $s = session($local);
 $s->run('CREATE ROLE plain LOGIN; CREATE EXTENSION dblink2');
 my $plain = session($local, user => 'plain');
 my $admin = session($remote);
-$admin->run('CREATE TABLE number AS SELECT i, i::text AS t, i * 1.5 AS n FROM generate_series(1, 2000) i;'
-	  . "CREATE SCHEMA a CREATE TABLE one (x int); CREATE SCHEMA b CREATE TABLE one (x bigint);"
-	  . 'INSERT INTO a.one VALUES (5); INSERT INTO b.one VALUES (5)');
+$admin->run('CREATE TABLE number AS SELECT i, i::text AS t, i * 1.5 AS n FROM generate_series(1, 2000) i');
 
 # What dblink2 has beside parameters: several connections, rows to the remote, and
 # transactions there that follow ours. The pool has as many sessions as we have
@@ -280,9 +278,9 @@ foreach my $i (0, 1)
 # where its column is of another type: should fail, not misread the bytes.
 $s->run("SELECT dblink_connect('c', " . pooled('transaction') . ')');
 in_turns($s, $pid_sql, 'transaction: in turns again');
-$s->run("SELECT dblink_exec('c', 'SET search_path = a'); SELECT dblink_exec('c', 'SET search_path = b')");
-rows_are($s, "SELECT string_agg(x, ' ' ORDER BY x) FROM (SELECT x FROM dblink('c', 'SHOW search_path') AS t(x text)"
-	  . " UNION ALL SELECT x FROM dblink('c', 'SHOW search_path') AS t(x text)) q", 'a b', 'transaction: SET holds for one of the sessions on the remote');
+$s->run("SELECT dblink_exec('c', 'CREATE TEMP TABLE one AS SELECT 5 AS x'); SELECT dblink_exec('c', 'CREATE TEMP TABLE one AS SELECT 5::bigint AS x')");
+rows_are($s, "SELECT string_agg(x, ' ' ORDER BY x) FROM (SELECT x FROM dblink('c', 'SELECT pg_typeof(x) FROM one') AS t(x text)"
+	  . " UNION ALL SELECT x FROM dblink('c', 'SELECT pg_typeof(x) FROM one') AS t(x text)) q", 'bigint integer', 'transaction: a temporary table is that of one of the sessions on the remote');
 $s->run("SET dblink.result_format = 'binary'");
 my @got = map { $s->run("SELECT x FROM dblink('c', 'SELECT x FROM one') AS t(x int)") } 1 .. 4;
 is(scalar(grep { $_->{out} ne '5' && !($_->{errors} && $_->{messages}[0]{state} eq '42804') } @got),
@@ -290,7 +288,7 @@ is(scalar(grep { $_->{out} ne '5' && !($_->{errors} && $_->{messages}[0]{state} 
 cmp_ok(scalar(grep { $_->{errors} } @got), '>=', 1, 'transaction, binary: another type is noticed');
 $s->run('RESET dblink.result_format');
 rows_are($s, "SELECT x FROM dblink('c', 'SELECT x FROM one') AS t(x int)", '5', 'transaction: the connection is usable');
-$s->run("SELECT dblink_exec('c', 'RESET ALL'); SELECT dblink_exec('c', 'RESET ALL'); SELECT dblink_disconnect('c')");
+$s->run("SELECT dblink_exec('c', 'DISCARD TEMP'); SELECT dblink_exec('c', 'DISCARD TEMP'); SELECT dblink_disconnect('c')");
 
 # Two connections through one session: a call should wait for it in the pooler, and for a
 # transaction that follows ours only so long as we want.
