@@ -562,8 +562,9 @@ stored_next(DblinkStream *stream, Datum *values, bool *nulls)
 
 /*
  * Check whether the reader has taken too much of its own time.  Time that it waited
- * for the remote does not count; nor has a copy to another remote a limit, because
- * storing all of its rows is what it is meant to avoid.
+ * for the remote does not count, nor that of converting values, for which stock holds the
+ * remote, too; nor has a copy to another remote a limit, because storing all of its rows
+ * is what it is meant to avoid.
  */
 static bool
 is_overdue(DblinkStream *stream)
@@ -659,7 +660,11 @@ dbl_stream_next(DblinkStream *stream, Datum *values, bool *nulls)
 	}
 	if (stream->store != NULL)
 		return stored_next(stream, values, nulls);
-	return convert_next(stream, values, nulls);
+	if (!convert_next(stream, values, nulls))
+		return false;
+	if (stream->reading)
+		stream->left_at = coarse_now();
+	return true;
 }
 
 /*
