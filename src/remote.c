@@ -27,8 +27,12 @@
 #include "storage/latch.h"
 #include "utils/memutils.h"
 
-/* How long to wait without looking at the latch. */
-#define BRIEF_MS		1
+/*
+ * How long to wait without looking at the latch.  Longer than the kernel's tick: a timer
+ * that ends before the next one has to be set in hardware, which takes a virtual machine
+ * a tenth of a small query's time.
+ */
+#define BRIEF_MS		20
 
 /* What poll() has to look for at a socket that may be closed, besides errors. */
 #ifdef POLLRDHUP
@@ -51,16 +55,25 @@ poll_events(int events)
 }
 
 /*
+ * The part of a time, of which -1 is for ever, that is a moment.
+ */
+static long
+brief(long timeout_ms)
+{
+	return timeout_ms >= 0 ? Min(timeout_ms, BRIEF_MS) : BRIEF_MS;
+}
+
+/*
  * Wait for a moment only, and on the socket alone.  Waiting on the latch, too, takes
  * several system calls to set up, which a small query would notice; and mostly the
  * answer arrives before that.  An interrupt is served one moment later.
  */
 static int
-wait_socket_briefly(DblinkConn *conn, int events)
+wait_socket_briefly(DblinkConn *conn, int events, long timeout_ms)
 {
 	struct pollfd pfd = {.fd = PQsocket(conn->pgconn), .events = poll_events(events)};
 
-	if (poll(&pfd, 1, BRIEF_MS) <= 0)
+	if (poll(&pfd, 1, timeout_ms) <= 0)
 		return 0;
 	return ((pfd.revents & ~POLLOUT) ? WL_SOCKET_READABLE : 0) |
 		((pfd.revents & ~POLLIN) ? WL_SOCKET_WRITEABLE : 0);
@@ -76,9 +89,10 @@ wait_socket_briefly(DblinkConn *conn, int events)
 int
 dbl_remote_wait(DblinkConn *conn, int events, long timeout_ms, uint32 wait_event)
 {
-	int			happened = wait_socket_briefly(conn, events);
+	long		brief_ms = brief(timeout_ms);
+	int			happened = wait_socket_briefly(conn, events, brief_ms);
 
-	if (happened == 0)
+	if (happened == 0 && timeout_ms != brief_ms)
 		happened = WaitLatchOrSocket(MyLatch,
 									 WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | events |
 									 (timeout_ms >= 0 ? WL_TIMEOUT : 0),
@@ -168,7 +182,7 @@ free_wait_set(void)
 void
 dbl_remote_wait_events(List *conns, List *events, long timeout_ms, uint32 wait_event)
 {
-	long		brief_ms = timeout_ms >= 0 ? Min(timeout_ms, BRIEF_MS) : BRIEF_MS;
+	long		brief_ms = brief(timeout_ms);
 	WaitEvent	event;
 	ListCell   *cell;
 
