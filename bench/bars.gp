@@ -5,7 +5,7 @@
 set terminal svg size 960,440 dynamic enhanced background 'white' font 'sans-serif,13'
 set output svg
 set title heading noenhanced
-set key top left reverse Left samplen 1 maxrows 3 noenhanced
+set key top left reverse Left samplen 1 maxrows 4 noenhanced
 set border 3
 set tics nomirror
 set grid ytics linecolor '#dddddd'
@@ -18,10 +18,10 @@ set xrange [-1 : right]
 stats data using 2 nooutput
 if (scale eq 'log') {
 	set logscale y 10
-	set yrange [0.1 : STATS_max * 30]
+	set yrange [0.1 : STATS_max * 100]
 	set format y '%g'
 } else {
-	set yrange [0 : STATS_max * 1.35]
+	set yrange [0 : STATS_max * 1.45]
 }
 
 height(y) = y < 9.95 ? sprintf('%.1f', y) : sprintf('%.0f', y)
