@@ -179,8 +179,8 @@ is_option_allowed(const char *keyword)
 }
 
 /*
- * Throw 08001, with a hint that may be NULL, if the conninfo string does not parse; 42501 if it sets an option
- * that is not allowed; the latter holds for superusers, too.
+ * Throw 08001, with a hint that may be NULL, if the conninfo string does not parse; 42501
+ * if it sets an option that is not allowed; the latter holds for superusers, too.
  *
  * libpqsrv_check_proxy_conninfo() is the same check, but it exists in newer minor
  * releases only, and it would parse the string once more.
