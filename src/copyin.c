@@ -87,8 +87,8 @@ process_notices(DblinkConn *conn)
 }
 
 /*
- * Libpq is about to read what has arrived; or to send, and then it reads, too, if the
- * remote does not take all of it.
+ * Count what libpq is about to read: what has arrived.  It may read when it sends, too, if
+ * the remote does not take all of it.
  */
 static void
 note_arrived(DblinkConn *conn)

@@ -410,7 +410,7 @@ note_source(DblinkScanState *state)
 }
 
 /*
- * Rows that stream are at their end, or not needed any more: free what they come from.
+ * No more rows that stream are needed: close what they come from.
  */
 static void
 close_source(DblinkScanState *state)

@@ -154,6 +154,16 @@ subtest 'into which tables rows stream' => sub {
 	$s->quit;
 };
 
+subtest 'converting values is not the time of the plan' => sub {
+	my $s = connected("dblink.stream_hold_time = '100ms'");
+	$s->run("CREATE DOMAIN slow_to_read AS int CHECK (CASE WHEN VALUE <= 10 THEN pg_sleep(0.03)::text = '' ELSE true END)");
+	# should stream: 300 ms are spent in conversions, for which stock holds the remote, too
+	is(came($s, "SELECT count(*) FROM dblink('c', 'SELECT * FROM big') AS t(g slow_to_read, filler text)"), 'streamed', 'a type that is slow to read');
+	# should be read ahead: the plan spends them
+	is(came($s, "SELECT count(CASE WHEN g <= 10 THEN pg_sleep(0.03)::text END) FROM dblink('c', 'SELECT * FROM big') AS t(g int, filler text)"), 'read ahead', 'a plan that is slow');
+	$s->quit;
+};
+
 subtest 'rows are used before the last is made' => sub {
 	my $s = connected('dblink.stream_hold_time = -1');
 	$s->run(<<'SQL');
