@@ -54,6 +54,9 @@ typedef struct DblinkScanState
 	DblinkGather *gather;		/* or from here, if not NULL */
 	Tuplestorestate *store;		/* or from here, if not NULL */
 	TupleTableSlot *store_slot; /* for reading that */
+	int		   *columns;		/* those that the plan wants, from 0, if it
+								 * wants nothing else; or NULL */
+	int			last_column;	/* the last of them, from 1 */
 	const char *source;			/* for EXPLAIN: how the rows came */
 } DblinkScanState;
 
@@ -61,6 +64,7 @@ typedef struct DblinkScanState
 static const DblinkScannable *scannable_functions = NULL;
 
 static Node *create_scan_state(CustomScan *cscan);
+static TupleTableSlot *exec_scan(PlanState *ps);
 
 const CustomScanMethods dbl_scan_methods = {
 	.CustomName = "dblink",
@@ -128,6 +132,27 @@ use_slots_of_any_kind(ScanState *ss)
 }
 
 /*
+ * Find the columns that the plan wants, if it wants no other expressions.
+ */
+static void
+find_columns(DblinkScanState *state, List *targets)
+{
+	int		   *columns = palloc(sizeof(int) * list_length(targets));
+	ListCell   *cell;
+
+	foreach(cell, targets)
+	{
+		Var		   *var = (Var *) lfirst_node(TargetEntry, cell)->expr;
+
+		if (!IsA(var, Var) || var->varattno <= 0)
+			return;
+		columns[foreach_current_index(cell)] = var->varattno - 1;
+		state->last_column = Max(state->last_column, var->varattno);
+	}
+	state->columns = columns;
+}
+
+/*
  * Throw 42804 if a row type has changed between planning and execution.  A plan that
  * is kept is made anew when it changes; so it was at this very moment.
  */
@@ -190,6 +215,13 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 	state->store_slot = ExecInitExtraTupleSlot(estate, row_type(state),
 											   &TTSOpsMinimalTuple);
 	use_slots_of_any_kind(&node->ss);
+	find_columns(state, cscan->scan.plan.targetlist);
+
+	/*
+	 * ExecCustomScan() would only call it by way of the methods, for each
+	 * row.
+	 */
+	node->ss.ps.ExecProcNode = exec_scan;
 	state->call_context = AllocSetContextCreate(estate->es_query_cxt,
 												"dblink scan",
 												ALLOCSET_SMALL_SIZES);
@@ -500,21 +532,21 @@ start_counted_scan(DblinkScanState *state)
  * The next row, in the executor's direction; an empty slot at the end.
  */
 static inline TupleTableSlot *
-next_row(ScanState *ss)
+next_row(DblinkScanState *state)
 {
-	DblinkScanState *state = (DblinkScanState *) ss;
-	TupleTableSlot *slot = ss->ss_ScanTupleSlot;
-	bool		forward = ScanDirectionIsForward(ss->ps.state->es_direction);
+	TupleTableSlot *slot = state->css.ss.ss_ScanTupleSlot;
 
-	Assert(forward || state->keep);
 	if (unlikely(!state->started))
 		start_counted_scan(state);
 	if (state->store != NULL)
 	{
+		bool		forward = ScanDirectionIsForward(state->css.ss.ps.state->es_direction);
+
 		(void) tuplestore_gettupleslot(state->store, forward, false, state->store_slot);
 		return state->store_slot;
 	}
 
+	Assert(ScanDirectionIsForward(state->css.ss.ps.state->es_direction));
 	ExecClearTuple(slot);
 	if (state->stream != NULL ?
 		dbl_stream_next(state->stream, slot->tts_values, slot->tts_isnull) :
@@ -527,6 +559,30 @@ next_row(ScanState *ss)
 }
 
 /*
+ * Form a row of the plan's columns.  Where they are the function's, some of them or in
+ * another order, this costs less than ExecProject(); for count(*) there is none.
+ */
+static inline TupleTableSlot *
+project(DblinkScanState *state, TupleTableSlot *row)
+{
+	ProjectionInfo *projection = state->css.ss.ps.ps_ProjInfo;
+	TupleTableSlot *slot = projection->pi_state.resultslot;
+	int			i;
+
+	if (state->columns == NULL)
+		return ExecProject(projection);
+	if (TTS_SHOULDFREE(slot))
+		ExecClearTuple(slot);
+	slot_getsomeattrs(row, state->last_column);
+	for (i = 0; i < slot->tts_tupleDescriptor->natts; i++)
+	{
+		slot->tts_values[i] = row->tts_values[state->columns[i]];
+		slot->tts_isnull[i] = row->tts_isnull[state->columns[i]];
+	}
+	return TTS_EMPTY(slot) ? ExecStoreVirtualTuple(slot) : slot;
+}
+
+/*
  * The next row that satisfies the quals, projected.
  *
  * This does what ExecScan() does without its calls for each row, which show when rows
@@ -534,26 +590,36 @@ next_row(ScanState *ss)
  * function is no table with a row to be checked: its rows come again, all of them.
  */
 static TupleTableSlot *
-exec_scan(CustomScanState *node)
+exec_scan(PlanState *ps)
 {
-	PlanState  *ps = &node->ss.ps;
+	DblinkScanState *state = (DblinkScanState *) ps;
 	ExprContext *econtext = ps->ps_ExprContext;
 	ProjectionInfo *projection = ps->ps_ProjInfo;
+	ExprState  *qual = ps->qual;
 
 	for (;;)
 	{
 		TupleTableSlot *slot;
 
+		CHECK_FOR_INTERRUPTS();
 		ResetExprContext(econtext);
-		slot = next_row(&node->ss);
+		slot = next_row(state);
 		if (TupIsNull(slot))
 			return projection ? ExecClearTuple(projection->pi_state.resultslot) : slot;
 		econtext->ecxt_scantuple = slot;
-		if (ExecQual(ps->qual, econtext))
-			return projection ? ExecProject(projection) : slot;
+		if (ExecQual(qual, econtext))
+			return projection ? project(state, slot) : slot;
 		InstrCountFiltered1(ps, 1);
-		CHECK_FOR_INTERRUPTS();
 	}
+}
+
+/*
+ * The same, as the methods of a custom scan have it.
+ */
+static TupleTableSlot *
+exec_custom_scan(CustomScanState *node)
+{
+	return exec_scan(&node->ss.ps);
 }
 
 /*
@@ -797,7 +863,7 @@ create_scan_state(CustomScan *cscan)
 	static const CustomExecMethods exec_methods = {
 		.CustomName = "dblink",
 		.BeginCustomScan = begin_scan,
-		.ExecCustomScan = exec_scan,
+		.ExecCustomScan = exec_custom_scan,
 		.EndCustomScan = end_scan,
 		.ReScanCustomScan = rescan_scan,
 		.ShutdownCustomScan = shutdown_scan,
