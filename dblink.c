@@ -390,7 +390,7 @@ dblink_fetch(PG_FUNCTION_ARGS)
 	dbl_arg_check(fcinfo, args.first + 1);
 	sql = psprintf("FETCH %d FROM %s", PG_GETARG_INT32(args.first + 1),
 				   query.cursor);
-	if (dbl_ex_send(query.conn, sql))
+	if (dbl_ex_send(query.conn, sql, NULL))
 		dbl_res_materialize(fcinfo, &query);
 	else
 		dbl_err_report_now(query.conn, query.fail_on_error, query.action);
@@ -411,18 +411,7 @@ dblink_send_query(PG_FUNCTION_ARGS)
 
 	dbl_stream_yield_all();
 	dbl_kept_yield_to(sql);
-	if (!dbl_ex_send(conn, sql))
-	{
-		ereport(NOTICE,
-				(errcode(ERRCODE_SUCCESSFUL_COMPLETION),
-				 errmsg_internal("could not send query: %s",
-								 dbl_err_message(conn))));
-		PG_RETURN_INT32(0);
-	}
-	conn->async.sql = dbl_sql_traits(sql);
-	conn->async.single = false;
-	dbl_ex_leave(conn);
-	PG_RETURN_INT32(1);
+	PG_RETURN_INT32(dbl_ex_send_async(conn, sql, NULL) ? 1 : 0);
 }
 
 /*

@@ -911,9 +911,7 @@ extern void dbl_ex_note_open(DblinkConn *conn);
 extern void dbl_ex_attach(DblinkConn *conn, DblinkReader *reader, DblinkOnAbort on_abort);
 extern void dbl_ex_detach(DblinkReader *reader);
 extern void dbl_ex_set_converting(DblinkConn *conn, bool converting);
-extern bool dbl_ex_send(DblinkConn *conn, const char *sql);
-extern bool dbl_ex_send_params(DblinkConn *conn, const char *sql,
-							   const DblinkQueryParams *params, bool binary);
+extern bool dbl_ex_send(DblinkConn *conn, const char *sql, const DblinkQueryParams *params);
 extern void dbl_ex_send_query(DblinkConn *conn, const char *sql,
 							  const DblinkQueryParams *params);
 extern void dbl_ex_send_binary(DblinkConn *conn, const char *sql,
@@ -932,6 +930,8 @@ extern void dbl_ex_fetch(DblinkConn *conn);
 extern void dbl_ex_fetch_all(DblinkConn *conn);
 extern void dbl_ex_cancel_on_abort(DblinkConn *conn);
 extern void dbl_ex_leave(DblinkConn *conn);
+extern bool dbl_ex_send_async(DblinkConn *conn, const char *sql,
+							  const DblinkQueryParams *params);
 extern bool dbl_ex_is_ready(DblinkConn *conn);
 extern bool dbl_ex_is_pending(DblinkConn *conn);
 extern bool dbl_ex_consume(DblinkConn *conn);
@@ -941,9 +941,6 @@ extern void dbl_ex_wait_any(List *conns, long timeout_ms);
 extern PGresult *dbl_ex_next(DblinkConn *conn);
 extern PGresult *dbl_ex_read_to_end(DblinkConn *conn);
 extern PGresult *dbl_ex_run(DblinkConn *conn, const char *sql);
-extern PGresult *dbl_ex_run_params(DblinkConn *conn, const char *sql,
-								   const DblinkQueryParams *params);
-extern PGresult *dbl_ex_finish(DblinkConn *conn);
 
 /* watch.c */
 extern void dbl_watch_init(void (*look) (DblinkConn *conn, DblinkDeadlock *found));

@@ -166,7 +166,8 @@ dblink_execute(PG_FUNCTION_ARGS)
 	read_call(fcinfo, 0, &call);
 	conn = dbl_session_get_or_open2(call.source);
 	dbl_kept_yield_to(call.sql);
-	res = dbl_ex_run_params(conn, call.sql, call.params);
+	dbl_ex_send_query(conn, call.sql, call.params);
+	res = dbl_ex_read_to_end(conn);
 
 	switch (PQresultStatus(res))
 	{
@@ -257,18 +258,7 @@ dblink_send_query_params(PG_FUNCTION_ARGS)
 	conn = dbl_session_get2(call.source);
 	dbl_stream_yield_all();
 	dbl_kept_yield_to(call.sql);
-	if (!dbl_ex_send_params(conn, call.sql, call.params, false))
-	{
-		ereport(NOTICE,
-				(errcode(ERRCODE_SUCCESSFUL_COMPLETION),
-				 errmsg_internal("could not send query: %s",
-								 dbl_err_message(conn))));
-		PG_RETURN_INT32(0);
-	}
-	conn->async.sql = dbl_sql_traits(call.sql);
-	conn->async.single = true;
-	dbl_ex_leave(conn);
-	PG_RETURN_INT32(1);
+	PG_RETURN_INT32(dbl_ex_send_async(conn, call.sql, call.params) ? 1 : 0);
 }
 
 /*

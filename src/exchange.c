@@ -323,14 +323,18 @@ dbl_ex_set_follow_check(void (*check) (DblinkConn *conn, const char *sql))
 }
 
 /*
- * The user's text is about to be sent.  If the transaction follows ours, throws 25000
- * if the text may not be sent in it, and what preparing the transaction throws.
+ * The user's text is about to be sent.  Returns whether that is in a transaction block.
+ * If the transaction follows ours, throws 25000 if the text may not be sent in it, and
+ * what preparing the transaction throws.
  */
-static void
-check_text(DblinkConn *conn, const char *sql)
+static bool
+prepare_to_send(DblinkConn *conn, const char *sql)
 {
 	if (conn->follow.state != DBLINK_FOLLOW_NONE)
 		follow_check(conn, sql);
+	dbl_ex_await_cancel(conn);
+	dbl_ex_clear(conn);
+	return is_in_xact(conn);
 }
 
 /*
@@ -386,28 +390,41 @@ dbl_ex_send_control(DblinkConn *conn, const char *sql)
 }
 
 /*
- * Send SQL text of one or more statements; their results are for this call,
- * in parts.
+ * Send SQL text; its results are for this call, in parts.  Without parameters (NULL) it
+ * may be several statements; else, or if rows are requested in binary, it is a single
+ * one, which is parsed, described and run in one round trip.
  *
  * Returns false if libpq does not take it: because it is not connected, or another
  * query's results were not fetched, which they still can be then.  Throws 25000 if the
  * transaction follows ours, and the text would end it.
  */
-bool
-dbl_ex_send(DblinkConn *conn, const char *sql)
+static bool
+send_text(DblinkConn *conn, const char *sql, const DblinkQueryParams *params, bool binary)
 {
-	bool		in_xact;
+	static const DblinkQueryParams none = {0};
+	bool		in_xact = prepare_to_send(conn, sql);
+	bool		simple = params == NULL && !binary;
 
-	check_text(conn, sql);
-	in_xact = is_in_xact(conn);
-	dbl_ex_await_cancel(conn);
-	dbl_ex_clear(conn);
-	if (!PQsendQuery(conn->pgconn, sql))
+	if (params == NULL)
+		params = &none;
+	if (!(simple ? PQsendQuery(conn->pgconn, sql) :
+		  PQsendQueryParams(conn->pgconn, sql, params->count, params->types,
+							params->values, params->lengths, params->formats, binary)))
 		return false;
 	begin(conn, DBLINK_RUNNING, in_xact);
+	conn->exchange.binary = binary;
 	note_query(conn, sql);
 	send_out(conn);
 	return true;
+}
+
+/*
+ * The same, with rows in text.
+ */
+bool
+dbl_ex_send(DblinkConn *conn, const char *sql, const DblinkQueryParams *params)
+{
+	return send_text(conn, sql, params, false);
 }
 
 /*
@@ -434,53 +451,22 @@ not_sent(DblinkConn *conn)
 }
 
 /*
- * The same as dbl_ex_send(), for a single statement with parameters, whose rows may
- * be requested in binary.  It is parsed, described and run in one round trip.
- */
-bool
-dbl_ex_send_params(DblinkConn *conn, const char *sql, const DblinkQueryParams *params,
-				   bool binary)
-{
-	static const DblinkQueryParams none = {0};
-	bool		in_xact;
-
-	check_text(conn, sql);
-	in_xact = is_in_xact(conn);
-	if (params == NULL)
-		params = &none;
-	dbl_ex_await_cancel(conn);
-	dbl_ex_clear(conn);
-	if (!PQsendQueryParams(conn->pgconn, sql, params->count, params->types,
-						   params->values, params->lengths, params->formats,
-						   binary ? 1 : 0))
-		return false;
-	begin(conn, DBLINK_RUNNING, in_xact);
-	conn->exchange.binary = binary;
-	note_query(conn, sql);
-	send_out(conn);
-	return true;
-}
-
-/*
- * Send SQL text: without parameters (NULL) as dbl_ex_send() does, else as
- * dbl_ex_send_params().  Throws XX000 if libpq does not take it.
+ * The same as dbl_ex_send(), but throws XX000 if libpq does not take the text.
  */
 void
 dbl_ex_send_query(DblinkConn *conn, const char *sql, const DblinkQueryParams *params)
 {
-	if (!(params == NULL ? dbl_ex_send(conn, sql) :
-		  dbl_ex_send_params(conn, sql, params, false)))
+	if (!send_text(conn, sql, params, false))
 		not_sent(conn);
 }
 
 /*
- * Run a statement whose rows are requested in binary; they are for this call.
- * Throws XX000 if libpq does not take it.
+ * Likewise, with rows in binary.
  */
 void
 dbl_ex_send_binary(DblinkConn *conn, const char *sql, const DblinkQueryParams *params)
 {
-	if (!dbl_ex_send_params(conn, sql, params, true))
+	if (!send_text(conn, sql, params, true))
 		not_sent(conn);
 }
 
@@ -496,12 +482,8 @@ dbl_ex_send_binary(DblinkConn *conn, const char *sql, const DblinkQueryParams *p
 bool
 dbl_ex_ask(DblinkConn *conn, const char *sql, const DblinkQueryParams *params)
 {
-	bool		in_xact;
+	bool		in_xact = prepare_to_send(conn, sql);
 
-	check_text(conn, sql);
-	in_xact = is_in_xact(conn);
-	dbl_ex_await_cancel(conn);
-	dbl_ex_clear(conn);
 	if (!PQenterPipelineMode(conn->pgconn))
 		return false;
 	begin(conn, DBLINK_RUNNING, in_xact);
@@ -557,6 +539,27 @@ dbl_ex_leave(DblinkConn *conn)
 	Assert(conn->exchange.phase == DBLINK_RUNNING);
 	conn->async.in_xact = conn->exchange.in_xact;
 	dbl_ex_clear(conn);
+}
+
+/*
+ * Send the user's text as dbl_ex_send() does, and leave it running.  Returns false, with a
+ * NOTICE, if libpq does not take it.
+ */
+bool
+dbl_ex_send_async(DblinkConn *conn, const char *sql, const DblinkQueryParams *params)
+{
+	if (!dbl_ex_send(conn, sql, params))
+	{
+		ereport(NOTICE,
+				(errcode(ERRCODE_SUCCESSFUL_COMPLETION),
+				 errmsg_internal("could not send query: %s",
+								 dbl_err_message(conn))));
+		return false;
+	}
+	conn->async.sql = dbl_sql_traits(sql);
+	conn->async.single = params != NULL;
+	dbl_ex_leave(conn);
+	return true;
 }
 
 /*
@@ -738,14 +741,18 @@ dbl_ex_take(DblinkConn *conn)
 }
 
 /*
- * The same as dbl_ex_take().  Throws 0A000 if the remote begins to copy, and was not asked
- * to take rows; 40P01 if the statement was cancelled because of a deadlock.
+ * The same as dbl_ex_take(), but waits for it.  Throws 0A000 if the remote begins to copy,
+ * and was not asked to take rows; 40P01 if the statement was cancelled because of a
+ * deadlock.
  */
 static void
-take_result(DblinkConn *conn)
+receive(DblinkConn *conn)
 {
 	DblinkExchange *ex = &conn->exchange;
 
+	Assert(ex->phase != DBLINK_IDLE);
+	while (!dbl_ex_is_ready(conn))
+		(void) dbl_ex_wait(conn, -1);
 	(void) dbl_ex_take(conn);
 	dbl_notice_report(conn);
 	dbl_watch_result_check(conn);
@@ -755,18 +762,6 @@ take_result(DblinkConn *conn)
 		ex->on_abort = DBLINK_CANCEL;
 		dbl_err_copy_refused();
 	}
-}
-
-/*
- * The same, waiting for it.
- */
-static void
-receive(DblinkConn *conn)
-{
-	Assert(conn->exchange.phase != DBLINK_IDLE);
-	while (!dbl_ex_is_ready(conn))
-		(void) dbl_ex_wait(conn, -1);
-	take_result(conn);
 }
 
 /*
@@ -906,30 +901,8 @@ dbl_ex_poll(DblinkConn *conn)
 PGresult *
 dbl_ex_run(DblinkConn *conn, const char *sql)
 {
-	if (!dbl_ex_send(conn, sql))
+	if (!dbl_ex_send(conn, sql, NULL))
 		return NULL;
-	return dbl_ex_read_to_end(conn);
-}
-
-/*
- * The same for a statement with parameters; for NULL, without.  Throws XX000 if libpq does
- * not take it.
- */
-PGresult *
-dbl_ex_run_params(DblinkConn *conn, const char *sql, const DblinkQueryParams *params)
-{
-	dbl_ex_send_query(conn, sql, params);
-	return dbl_ex_read_to_end(conn);
-}
-
-/*
- * Read the rest of a query that was left running, and return its last result,
- * or its first error.
- */
-PGresult *
-dbl_ex_finish(DblinkConn *conn)
-{
-	begin(conn, DBLINK_RUNNING, is_in_xact(conn));
 	return dbl_ex_read_to_end(conn);
 }
 

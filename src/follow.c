@@ -355,7 +355,8 @@ finish_async(DblinkConn *conn)
 	if (conn->exchange.phase != DBLINK_IDLE ||
 		PQtransactionStatus(conn->pgconn) != PQTRANS_ACTIVE)
 		return;
-	if (PQresultStatus(dbl_ex_finish(conn)) == PGRES_FATAL_ERROR)
+	dbl_ex_fetch_all(conn);
+	if (PQresultStatus(dbl_ex_read_to_end(conn)) == PGRES_FATAL_ERROR)
 		dbl_err_report_now(conn, true, COMMITTING);
 }
 

@@ -358,8 +358,7 @@ send_one(DblinkGather *gather, Member *member)
 
 	if (call->sql == NULL)
 		dbl_ex_fetch_all(conn);
-	else if (!(call->params == NULL ? dbl_ex_send(conn, call->sql) :
-			   dbl_ex_send_params(conn, call->sql, call->params, false)))
+	else if (!dbl_ex_send(conn, call->sql, call->params))
 	{
 		dbl_err_fill(&error, conn);
 		dbl_diag_note(conn, &error);

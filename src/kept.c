@@ -239,7 +239,7 @@ static bool
 keep(DblinkConn *conn)
 {
 	if (!is_wanted(conn) || PQtransactionStatus(conn->pgconn) != PQTRANS_IDLE ||
-		!dbl_ex_send(conn, "DISCARD ALL"))
+		!dbl_ex_send(conn, "DISCARD ALL", NULL))
 		return false;
 
 	dbl_ex_leave(conn);
@@ -308,7 +308,8 @@ use(DblinkConn *conn)
 	/* From here on an error closes it, as if it were new. */
 	conn->kind = DBLINK_ONE_CALL;
 	conn->level = GetCurrentTransactionNestLevel();
-	if (PQresultStatus(dbl_ex_finish(conn)) != PGRES_COMMAND_OK ||
+	dbl_ex_fetch_all(conn);
+	if (PQresultStatus(dbl_ex_read_to_end(conn)) != PGRES_COMMAND_OK ||
 		!dbl_remote_is_alive(conn) ||
 		(conn->loopback && !dbl_loop_set_search_path(conn)))
 	{

@@ -372,7 +372,7 @@ send_sql(DblinkScanState *state, const DblinkQuery *query, const char *sql)
 			(void) dbl_res_send_described(query, sql, row_type(state));
 			break;
 		case DBLINK_SCAN_FETCH:
-			if (!dbl_ex_send(query->conn, sql))
+			if (!dbl_ex_send(query->conn, sql, NULL))
 				dbl_err_report_now(query->conn, true, query->action);
 			break;
 		case DBLINK_SCAN_GET_RESULT:
