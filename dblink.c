@@ -210,7 +210,7 @@ dblink_record(PG_FUNCTION_ARGS)
 	dbl_kept_yield_to(sql);
 
 	if (dbl_res_send(&query, sql, dbl_res_expected(fcinfo)))
-		dbl_res_materialize(fcinfo, &query);
+		dbl_res_materialize(fcinfo, &query, NULL);
 	dbl_kept_release(query.conn);
 	return (Datum) 0;
 }
@@ -391,7 +391,7 @@ dblink_fetch(PG_FUNCTION_ARGS)
 	sql = psprintf("FETCH %d FROM %s", PG_GETARG_INT32(args.first + 1),
 				   query.cursor);
 	if (dbl_ex_send(query.conn, sql, NULL))
-		dbl_res_materialize(fcinfo, &query);
+		dbl_res_materialize(fcinfo, &query, NULL);
 	else
 		dbl_err_report_now(query.conn, query.fail_on_error, query.action);
 	return (Datum) 0;
@@ -453,7 +453,7 @@ dblink_get_result(PG_FUNCTION_ARGS)
 	query.single = query.conn->async.single;
 
 	dbl_ex_fetch(query.conn);
-	dbl_res_materialize(fcinfo, &query);
+	dbl_res_materialize(fcinfo, &query, NULL);
 	return (Datum) 0;
 }
 

@@ -735,11 +735,10 @@ extern void dbl_stream_store_all(void);
 /* result.c */
 extern void dbl_res_begin(FunctionCallInfo fcinfo);
 extern Tuplestorestate *dbl_res_return(FunctionCallInfo fcinfo, TupleDesc tupdesc);
-extern void dbl_res_materialize(FunctionCallInfo fcinfo, const DblinkQuery *query);
+extern void dbl_res_materialize(FunctionCallInfo fcinfo, const DblinkQuery *query,
+								TupleDesc tupdesc);
 extern void dbl_res_notifications(FunctionCallInfo fcinfo, DblinkConn *conn,
 								  PGnotify *notify);
-extern void dbl_res_materialize_as(FunctionCallInfo fcinfo, const DblinkQuery *query,
-								   TupleDesc tupdesc);
 extern Tuplestorestate *dbl_res_collect(const DblinkQuery *query, TupleDesc tupdesc,
 										bool random_access);
 extern DblinkSink *dbl_res_sink_begin(const DblinkQuery *query, Datum label,
@@ -753,6 +752,7 @@ extern bool dbl_res_send_described(const DblinkQuery *query, const char *sql,
 								   TupleDesc tupdesc);
 extern bool dbl_res_send(const DblinkQuery *query, const char *sql, TupleDesc tupdesc);
 extern TupleDesc dbl_res_expected(FunctionCallInfo fcinfo);
+pg_noreturn extern void dbl_res_refuse_record(void);
 
 /* rows.c */
 extern void dbl_row_values(const PGresult *res, int row, DblinkValue *values,

@@ -47,20 +47,51 @@ PG_FUNCTION_INFO_V1(dblink_begin);
 PG_FUNCTION_INFO_V1(dblink_planner_support);
 
 /*
+ * Return the types of all arguments.
+ */
+static Oid *
+argument_types(FunctionCallInfo fcinfo)
+{
+	Oid		   *types = palloc(sizeof(Oid) * (PG_NARGS() + 1));
+	int			i;
+
+	for (i = 0; i < PG_NARGS(); i++)
+		types[i] = dbl_arg_type(fcinfo, i);
+	return types;
+}
+
+/*
  * Read the arguments of a call from number "first" on: connection, sql [, parameters].
  * Throws what dbl_params_read() throws.
  */
 static void
 read_call(FunctionCallInfo fcinfo, int first, DblinkCall *call)
 {
-	int			nargs = Max(PG_NARGS() - first, 0);
-	Oid		   *types = palloc(sizeof(Oid) * (nargs + 1));
-	int			i;
+	dbl_params_read(call, &fcinfo->args[first], argument_types(fcinfo) + first,
+					PG_NARGS() - first, get_fn_expr_variadic(fcinfo->flinfo));
+}
 
-	for (i = 0; i < nargs; i++)
-		types[i] = dbl_arg_type(fcinfo, first + i);
-	dbl_params_read(call, &fcinfo->args[first], types, nargs,
-					get_fn_expr_variadic(fcinfo->flinfo));
+/*
+ * Run the query that the arguments from number "first" on say, and return its rows, of
+ * the type tupdesc (NULL if that is not known).
+ */
+static Datum
+run_query(FunctionCallInfo fcinfo, int first, DblinkQuery *query, TupleDesc tupdesc)
+{
+	DblinkCall	call;
+
+	read_call(fcinfo, first, &call);
+	query->action = "while executing query";
+	query->fail_on_error = true;
+	query->params = call.params;
+	query->single = call.params != NULL;
+	query->conn = dbl_session_get_or_open2(call.source);
+	dbl_kept_yield_to(call.sql);
+
+	if (dbl_res_send(query, call.sql, tupdesc))
+		dbl_res_materialize(fcinfo, query, tupdesc);
+	dbl_kept_release(query->conn);
+	return (Datum) 0;
 }
 
 /*
@@ -75,21 +106,11 @@ read_call(FunctionCallInfo fcinfo, int first, DblinkCall *call)
 Datum
 dblink_query(PG_FUNCTION_ARGS)
 {
-	DblinkQuery query = {.action = "while executing query", .fail_on_error = true};
-	DblinkCall	call;
+	DblinkQuery query = {0};
 
 	dbl_stream_yield_all();
 	dbl_res_begin(fcinfo);
-	read_call(fcinfo, 0, &call);
-	query.params = call.params;
-	query.single = call.params != NULL;
-	query.conn = dbl_session_get_or_open2(call.source);
-	dbl_kept_yield_to(call.sql);
-
-	if (dbl_res_send(&query, call.sql, dbl_res_expected(fcinfo)))
-		dbl_res_materialize(fcinfo, &query);
-	dbl_kept_release(query.conn);
-	return (Datum) 0;
+	return run_query(fcinfo, 0, &query, dbl_res_expected(fcinfo));
 }
 
 /*
@@ -105,23 +126,13 @@ dblink_query(PG_FUNCTION_ARGS)
 Datum
 dblink_query_as(PG_FUNCTION_ARGS)
 {
-	DblinkQuery query = {.action = "while executing query", .fail_on_error = true};
+	DblinkQuery query = {0};
 	TupleDesc	tupdesc;
-	DblinkCall	call;
 
 	dbl_stream_yield_all();
 	dbl_res_begin(fcinfo);
 	tupdesc = dbl_rowtype_expected(fcinfo, &query);
-	read_call(fcinfo, 1, &call);
-	query.params = call.params;
-	query.single = call.params != NULL;
-	query.conn = dbl_session_get_or_open2(call.source);
-	dbl_kept_yield_to(call.sql);
-
-	if (dbl_res_send(&query, call.sql, tupdesc))
-		dbl_res_materialize_as(fcinfo, &query, tupdesc);
-	dbl_kept_release(query.conn);
-	return (Datum) 0;
+	return run_query(fcinfo, 1, &query, tupdesc);
 }
 
 /*
@@ -262,49 +273,30 @@ dblink_send_query_params(PG_FUNCTION_ARGS)
 }
 
 /*
- * Return a text[] of the names of a description's columns.
+ * Return the arguments of DESCRIBE_SQL: arrays of the names, types and type modifiers of
+ * a description's columns.
  */
-static Datum
-column_names(PGresult *description)
+static void
+describe_arguments(PGresult *description, NullableDatum *args)
 {
-	ArrayBuildState *names = initArrayResult(TEXTOID, CurrentMemoryContext, false);
+	int			n = PQnfields(description);
+	Datum	   *names = palloc(sizeof(Datum) * (n + 1));
+	Datum	   *types = palloc(sizeof(Datum) * (n + 1));
+	Datum	   *modifiers = palloc(sizeof(Datum) * (n + 1));
 	int			i;
 
-	for (i = 0; i < PQnfields(description); i++)
-		names = accumArrayResult(names,
-								 CStringGetTextDatum(dbl_err_clean(PQfname(description, i))),
-								 false, TEXTOID, CurrentMemoryContext);
-	return makeArrayResult(names, CurrentMemoryContext);
-}
-
-/*
- * Return an oid[] of the types of a description's columns.
- */
-static Datum
-column_types(PGresult *description)
-{
-	ArrayBuildState *types = initArrayResult(OIDOID, CurrentMemoryContext, false);
-	int			i;
-
-	for (i = 0; i < PQnfields(description); i++)
-		types = accumArrayResult(types, ObjectIdGetDatum(PQftype(description, i)),
-								 false, OIDOID, CurrentMemoryContext);
-	return makeArrayResult(types, CurrentMemoryContext);
-}
-
-/*
- * Return an integer[] of the type modifiers of a description's columns.
- */
-static Datum
-column_modifiers(PGresult *description)
-{
-	ArrayBuildState *modifiers = initArrayResult(INT4OID, CurrentMemoryContext, false);
-	int			i;
-
-	for (i = 0; i < PQnfields(description); i++)
-		modifiers = accumArrayResult(modifiers, Int32GetDatum(PQfmod(description, i)),
-									 false, INT4OID, CurrentMemoryContext);
-	return makeArrayResult(modifiers, CurrentMemoryContext);
+	for (i = 0; i < n; i++)
+	{
+		names[i] = CStringGetTextDatum(dbl_err_clean(PQfname(description, i)));
+		types[i] = ObjectIdGetDatum(PQftype(description, i));
+		modifiers[i] = Int32GetDatum(PQfmod(description, i));
+	}
+	args[0].value = PointerGetDatum(construct_array(names, n, TEXTOID, -1, false,
+													TYPALIGN_INT));
+	args[1].value = PointerGetDatum(construct_array(types, n, OIDOID, sizeof(Oid), true,
+													TYPALIGN_INT));
+	args[2].value = PointerGetDatum(construct_array(modifiers, n, INT4OID, sizeof(int32),
+													true, TYPALIGN_INT));
 }
 
 /*
@@ -351,12 +343,10 @@ dblink_describe(PG_FUNCTION_ARGS)
 	description = describe(query.conn, call.sql);
 
 	args[0].value = args[1].value = CStringGetTextDatum(DESCRIBE_SQL);
-	args[2].value = column_names(description);
-	args[3].value = column_types(description);
-	args[4].value = column_modifiers(description);
+	describe_arguments(description, &args[2]);
 	dbl_params_read(&call, args, types, lengthof(types), false);
 	dbl_ex_send_query(query.conn, call.sql, call.params);
-	dbl_res_materialize(fcinfo, &query);
+	dbl_res_materialize(fcinfo, &query, NULL);
 	dbl_kept_release(query.conn);
 	return (Datum) 0;
 }
@@ -491,23 +481,16 @@ dblink_wait(PG_FUNCTION_ARGS)
 Datum
 dblink_gather(PG_FUNCTION_ARGS)
 {
-	Oid		   *types = palloc(sizeof(Oid) * (PG_NARGS() + 1));
 	TupleDesc	tupdesc;
 	DblinkCall	call;
 	DblinkGather *gathered;
-	int			i;
 
 	dbl_res_begin(fcinfo);
-	for (i = 0; i < PG_NARGS(); i++)
-		types[i] = dbl_arg_type(fcinfo, i);
-	dbl_params_read_many(&call, fcinfo->args, types, PG_NARGS(),
+	dbl_params_read_many(&call, fcinfo->args, argument_types(fcinfo), PG_NARGS(),
 						 get_fn_expr_variadic(fcinfo->flinfo));
 	tupdesc = dbl_res_expected(fcinfo);
 	if (tupdesc == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("function returning record called in context "
-						"that cannot accept type record")));
+		dbl_res_refuse_record();
 	gathered = dbl_gather_open(&call, tupdesc, false, false);
 	dbl_gather_collect(gathered, dbl_res_return(fcinfo, tupdesc));
 	return (Datum) 0;

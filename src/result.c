@@ -192,32 +192,50 @@ dbl_res_expected(FunctionCallInfo fcinfo)
 }
 
 /*
- * Find out the row type that is expected, in the sink's context.  Throws 0A000 if a
- * function is called without a column definition list, and has no other type.
+ * Return a copy of a row type in the context, ready for rows that are a value each.
+ */
+static TupleDesc
+copy_row_type(MemoryContext context, TupleDesc tupdesc)
+{
+	MemoryContext caller_context = MemoryContextSwitchTo(context);
+	TupleDesc	copy = BlessTupleDesc(CreateTupleDescCopy(tupdesc));
+
+	MemoryContextSwitchTo(caller_context);
+	return copy;
+}
+
+/*
+ * Throw 0A000: a function is called without a column definition list, and has no other
+ * type.
+ */
+void
+dbl_res_refuse_record(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("function returning record called in context "
+					"that cannot accept type record")));
+}
+
+/*
+ * Find out the row type that is expected, in the sink's context.
  */
 static void
 find_expected(DblinkSink *sink)
 {
-	MemoryContext caller_context;
 	TupleDesc	tupdesc;
 
 	switch (get_call_result_type(sink->fcinfo, NULL, &tupdesc))
 	{
 		case TYPEFUNC_COMPOSITE:
+			sink->expected = copy_row_type(sink->context, tupdesc);
 			break;
 		case TYPEFUNC_RECORD:
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("function returning record called in context "
-							"that cannot accept type record")));
+			dbl_res_refuse_record();
 			break;
 		default:
 			elog(ERROR, "return type must be a row type");
 	}
-
-	caller_context = MemoryContextSwitchTo(sink->context);
-	sink->expected = CreateTupleDescCopy(tupdesc);
-	MemoryContextSwitchTo(caller_context);
 }
 
 /*
@@ -242,14 +260,12 @@ Tuplestorestate *
 dbl_res_return(FunctionCallInfo fcinfo, TupleDesc tupdesc)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	MemoryContext caller_context;
+	MemoryContext context = rsinfo->econtext->ecxt_per_query_memory;
 
-	rsinfo->setResult = store_begin(rsinfo->econtext->ecxt_per_query_memory,
+	rsinfo->setResult = store_begin(context,
 									(rsinfo->allowedModes & SFRM_Materialize_Random) != 0,
 									work_mem);
-	caller_context = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
-	rsinfo->setDesc = BlessTupleDesc(CreateTupleDescCopy(tupdesc));
-	MemoryContextSwitchTo(caller_context);
+	rsinfo->setDesc = copy_row_type(context, tupdesc);
 	return rsinfo->setResult;
 }
 
@@ -414,16 +430,13 @@ row_type_check(TupleDesc returned, TupleDesc expected)
 static TupleDesc
 tag_tupdesc(DblinkSink *sink)
 {
-	MemoryContext caller_context = MemoryContextSwitchTo(sink->context);
 	TupleDesc	tupdesc = CreateTemplateTupleDesc(sink->nlabels + 1);
 
 	if (sink->nlabels > 0)
 		TupleDescInitEntry(tupdesc, 1, "connection", TEXTOID, -1, 0);
 	TupleDescInitEntry(tupdesc, sink->nlabels + 1, "status", TEXTOID, -1, 0);
 	TupleDescFinalize(tupdesc);
-	tupdesc = BlessTupleDesc(tupdesc);
-	MemoryContextSwitchTo(caller_context);
-	return tupdesc;
+	return copy_row_type(sink->context, tupdesc);
 }
 
 /*
@@ -454,28 +467,16 @@ sink_command(DblinkSink *sink, PGresult *res)
 static bool
 sink_part(DblinkSink *sink, DblinkAnswer *answer)
 {
-	PGresult   *res;
+	DblinkResultKind kind = dbl_answer_next(answer);
+	PGresult   *res = sink->query->conn->exchange.res;
 
-	switch (dbl_answer_next(answer))
-	{
-		case DBLINK_ROWS:
-			sink_rows(sink, sink->query->conn->exchange.res);
-			return true;
-		case DBLINK_LAST_ROWS:
-			sink_rows(sink, sink->query->conn->exchange.res);
-			sink_end_result(sink);
-			return true;
-		case DBLINK_COMMAND:
-			res = sink->query->conn->exchange.res;
-			sink_command(sink, res);
-			sink_end_result(sink);
-			return true;
-		case DBLINK_FAILURE:
-		case DBLINK_END:
-			break;
-	}
-	sink_end_result(sink);
-	return false;
+	if (kind == DBLINK_ROWS || kind == DBLINK_LAST_ROWS)
+		sink_rows(sink, res);
+	else if (kind == DBLINK_COMMAND)
+		sink_command(sink, res);
+	if (kind != DBLINK_ROWS)
+		sink_end_result(sink);
+	return kind != DBLINK_END;
 }
 
 /*
@@ -516,13 +517,15 @@ sink_answer(DblinkSink *sink)
 
 /*
  * Read the answer to a query, up to its end, and return it from a set-returning
- * function.  dbl_res_begin() was called before the query was sent.
+ * function.  dbl_res_begin() was called before the query was sent.  tupdesc is the type
+ * of the rows; if it is NULL, we find out when there are some.
  *
  * A remote error is thrown, or reported as a NOTICE; then no rows are returned.
- * Throws 42804 for a wrong number of columns, 0A000, and what conversions throw.
+ * Throws 42804 for a wrong number of columns, or if rows of a type are wanted and the last
+ * statement was a command; 0A000, and what conversions throw.
  */
 void
-dbl_res_materialize(FunctionCallInfo fcinfo, const DblinkQuery *query)
+dbl_res_materialize(FunctionCallInfo fcinfo, const DblinkQuery *query, TupleDesc tupdesc)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	DblinkSink	sink = {
@@ -532,33 +535,12 @@ dbl_res_materialize(FunctionCallInfo fcinfo, const DblinkQuery *query)
 		.random_access = (rsinfo->allowedModes & SFRM_Materialize_Random) != 0
 	};
 
+	if (tupdesc != NULL)
+		sink.expected = copy_row_type(sink.context, tupdesc);
 	if (!sink_answer(&sink))
 		return;
 	rsinfo->setResult = sink.store;
 	rsinfo->setDesc = sink.tupdesc;
-}
-
-/*
- * The same for a function that returns rows of a type: tupdesc, or if that is of a
- * scalar, values.  Throws 42804, too, if the last statement was a command.
- */
-void
-dbl_res_materialize_as(FunctionCallInfo fcinfo, const DblinkQuery *query,
-					   TupleDesc tupdesc)
-{
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	DblinkSink	sink = {
-		.query = query,
-		.context = rsinfo->econtext->ecxt_per_query_memory,
-		.random_access = (rsinfo->allowedModes & SFRM_Materialize_Random) != 0
-	};
-	MemoryContext caller_context = MemoryContextSwitchTo(sink.context);
-
-	sink.expected = BlessTupleDesc(CreateTupleDescCopy(tupdesc));
-	MemoryContextSwitchTo(caller_context);
-	(void) sink_answer(&sink);
-	rsinfo->setResult = sink.store;
-	rsinfo->setDesc = sink.expected;
 }
 
 /*
