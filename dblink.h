@@ -961,12 +961,10 @@ extern const char *dbl_cancel_query(DblinkConn *conn);
 /* remote.c */
 extern int	dbl_remote_wait(DblinkConn *conn, int events, long timeout_ms,
 							uint32 wait_event);
-extern void dbl_remote_wait_any(List *conns, long timeout_ms, uint32 wait_event);
-extern void dbl_remote_wait_events(List *conns, List *events, long timeout_ms,
-								   uint32 wait_event);
+extern void dbl_remote_wait_any(List *conns, List *events, long timeout_ms,
+								uint32 wait_event);
 extern bool dbl_remote_client_wait(long timeout_ms);
 extern bool dbl_remote_is_ready(DblinkConn *conn, int events);
-extern bool dbl_remote_is_readable(DblinkConn *conn);
 extern bool dbl_remote_is_closed(DblinkConn *conn);
 extern bool dbl_remote_is_encrypted(DblinkConn *conn);
 extern int	dbl_remote_arrived(DblinkConn *conn);

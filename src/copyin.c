@@ -142,7 +142,7 @@ has_failed(DblinkConn *conn)
 bool
 dbl_copyin_is_full(DblinkConn *conn)
 {
-	if (dbl_remote_is_readable(conn))
+	if (dbl_remote_is_ready(conn, WL_SOCKET_READABLE))
 		take_in(conn);
 	note_arrived(conn);
 	return dbl_remote_flush(conn) == 1 && !has_failed(conn);
@@ -173,7 +173,7 @@ bool
 dbl_copyin_put(DblinkConn *conn, const char *data, int len)
 {
 	Assert(conn->exchange.copy.state == DBLINK_COPY_OPEN);
-	if (dbl_remote_is_readable(conn))
+	if (dbl_remote_is_ready(conn, WL_SOCKET_READABLE))
 		take_in(conn);
 	if (has_failed(conn))
 		return false;

@@ -47,14 +47,6 @@ typedef enum DblinkOutcome
 	DBLINK_TIMED_OUT			/* an address did not answer in time */
 } DblinkOutcome;
 
-/* The address that libpq is trying; a change restarts the time limit. */
-typedef struct DblinkAddress
-{
-	char		host[NI_MAXHOST];
-	char		hostaddr[NI_MAXHOST];
-	char		port[NI_MAXSERV];
-} DblinkAddress;
-
 /*
  * What we have libpq connect with, from one attempt to the next, and how far the current
  * one has come.
@@ -76,16 +68,8 @@ struct DblinkAttempt
 	PostgresPollingStatusType status;	/* what libpq waits for */
 	long		timeout;		/* for each address, in ms; -1 for none */
 	TimestampTz deadline;		/* of this one: */
-	DblinkAddress address;
+	char		address[2 * NI_MAXHOST + NI_MAXSERV];	/* host, address and port */
 };
-
-/* The parameters of PQconnectStartParams(). */
-typedef struct DblinkParams
-{
-	int			n;
-	const char *keywords[7];
-	const char *values[7];
-} DblinkParams;
 
 /*
  * Reserve a file descriptor for a connection that is about to be made.  Returns
@@ -104,64 +88,33 @@ dbl_est_reserve_fd(DblinkConn *conn)
 }
 
 /*
- * Add a parameter for connecting; libpq skips one that is NULL.
- */
-static void
-params_add(DblinkParams *params, const char *keyword, const char *value)
-{
-	/* The last place is for the end of the list. */
-	Assert(params->n < lengthof(params->keywords) - 1);
-
-	params->keywords[params->n] = keyword;
-	params->values[params->n] = value;
-	params->n++;
-	params->keywords[params->n] = NULL;
-	params->values[params->n] = NULL;
-}
-
-/*
- * Make the parameters of an attempt.  libpq expands the conninfo string that it
- * gets as "dbname", and a later parameter wins over an earlier one.
- */
-static void
-params_init(DblinkParams *params, const DblinkAttempt *attempt)
-{
-	const char *string = attempt->conninfo->string;
-
-	params->n = 0;
-
-	/*
-	 * We hand on the string and not its options, because libpq takes an empty
-	 * value of a parameter as none, whereas in a string it overrides the
-	 * environment: password='' must not become PGPASSWORD.  But a string of
-	 * blanks would be the name of a database.
-	 */
-	if (string[strspn(string, " \t\n\r\f\v")] != '\0')
-		params_add(params, "dbname", string);
-
-	/*
-	 * The encoding goes with the start-up message, so that it holds from the
-	 * first byte, and after a RESET or DISCARD ALL.
-	 */
-	params_add(params, "client_encoding", attempt->encoding);
-	params_add(params, "options", attempt->conninfo->session_options);
-	params_add(params, "host", attempt->hosts.host);
-	params_add(params, "hostaddr", attempt->hosts.hostaddr);
-	params_add(params, "port", attempt->hosts.port);
-}
-
-/*
- * Begin to connect.  Throws 53200 if libpq is out of memory.
+ * Begin to connect.  libpq expands the conninfo string that it gets as "dbname", skips a
+ * parameter that is NULL, and a later one wins over an earlier one.  Throws 53200 if libpq
+ * is out of memory.
+ *
+ * We hand on the string and not its options, because libpq takes an empty value of a
+ * parameter as none, whereas in a string it overrides the environment: password='' must
+ * not become PGPASSWORD.  But a string of blanks would be the name of a database.
+ *
+ * The encoding goes with the start-up message, so that it holds from the first byte, and
+ * after a RESET or DISCARD ALL.
  */
 static void
 connect_start(DblinkConn *conn, const DblinkAttempt *attempt)
 {
-	DblinkParams params;
+	const char *string = attempt->conninfo->string;
+	bool		is_blank = string[strspn(string, " \t\n\r\f\v")] == '\0';
+	const char *const keywords[] = {
+		"dbname", "client_encoding", "options", "host", "hostaddr", "port", NULL
+	};
+	const char *const values[] = {
+		is_blank ? NULL : string, attempt->encoding, attempt->conninfo->session_options,
+		attempt->hosts.host, attempt->hosts.hostaddr, attempt->hosts.port, NULL
+	};
 
 	Assert(conn->pgconn == NULL && conn->holds_fd);
 
-	params_init(&params, attempt);
-	conn->pgconn = PQconnectStartParams(params.keywords, params.values, 1);
+	conn->pgconn = PQconnectStartParams(keywords, values, 1);
 	if (conn->pgconn == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
@@ -171,45 +124,20 @@ connect_start(DblinkConn *conn, const DblinkAttempt *attempt)
 }
 
 /*
- * Give up the PGconn of an attempt, to make another.
- */
-static void
-connect_abandon(DblinkConn *conn)
-{
-	PQfinish(conn->pgconn);
-	conn->pgconn = NULL;
-}
-
-/*
- * Note the address that libpq is trying.
- */
-static void
-get_address(PGconn *pgconn, DblinkAddress *address)
-{
-	const char *host = PQhost(pgconn);
-	const char *hostaddr = PQhostaddr(pgconn);
-	const char *port = PQport(pgconn);
-
-	strlcpy(address->host, host ? host : "", sizeof(address->host));
-	strlcpy(address->hostaddr, hostaddr ? hostaddr : "", sizeof(address->hostaddr));
-	strlcpy(address->port, port ? port : "", sizeof(address->port));
-}
-
-/*
- * Check whether libpq has gone on to another address than "last", and note the one
- * that it is trying.
+ * Check whether libpq has gone on to another address, and note it: each has a time limit
+ * of its own.
  */
 static bool
-is_new_address(PGconn *pgconn, DblinkAddress *last)
+is_new_address(DblinkAttempt *attempt)
 {
-	DblinkAddress now;
+	PGconn	   *pgconn = attempt->conn->pgconn;
+	char		now[sizeof(attempt->address)];
 
-	get_address(pgconn, &now);
-	if (strcmp(now.host, last->host) == 0 &&
-		strcmp(now.hostaddr, last->hostaddr) == 0 &&
-		strcmp(now.port, last->port) == 0)
+	snprintf(now, sizeof(now), "%s %s %s", PQhost(pgconn), PQhostaddr(pgconn),
+			 PQport(pgconn));
+	if (strcmp(now, attempt->address) == 0)
 		return false;
-	*last = now;
+	strlcpy(attempt->address, now, sizeof(now));
 	return true;
 }
 
@@ -353,7 +281,7 @@ address_time_left(DblinkAttempt *attempt)
 {
 	if (attempt->timeout < 0)
 		return -1;
-	if (is_new_address(attempt->conn->pgconn, &attempt->address))
+	if (is_new_address(attempt))
 		attempt->deadline = dbl_deadline(attempt->timeout);
 	return dbl_time_left(attempt->deadline);
 }
@@ -411,7 +339,7 @@ wait_with_others(DblinkAttempt *attempt, long left, uint32 wait_event, List *oth
 		conns = lappend(conns, other->conn);
 		events = lappend_int(events, wanted_event(other));
 	}
-	dbl_remote_wait_events(conns, events, left, wait_event);
+	dbl_remote_wait_any(conns, events, left, wait_event);
 	list_free(conns);
 	list_free(events);
 	step_others(others);
@@ -546,7 +474,7 @@ connect_begin(DblinkAttempt *attempt)
 	connect_start(conn, attempt);
 	attempt->options = dbl_opt_effective(conn->pgconn);
 	attempt->status = PGRES_POLLING_WRITING;
-	memset(&attempt->address, 0, sizeof(attempt->address));
+	attempt->address[0] = '\0';
 	attempt->timeout = -1;
 	if (PQstatus(conn->pgconn) != CONNECTION_BAD)
 		attempt->timeout = connect_timeout(conn->pgconn, attempt->options);
@@ -644,7 +572,8 @@ dbl_est_finish(DblinkAttempt *attempt, List *others)
 			case DBLINK_TIMED_OUT:
 				break;
 		}
-		connect_abandon(conn);
+		PQfinish(conn->pgconn);
+		conn->pgconn = NULL;
 		connect_begin(attempt);
 	}
 }

@@ -707,7 +707,7 @@ dbl_ex_wait_any(List *conns, long timeout_ms)
 
 	foreach(cell, conns)
 		timeout_ms = time_to_wait(lfirst(cell), timeout_ms);
-	dbl_remote_wait_any(conns, timeout_ms, dbl_wait_event(DBLINK_WAIT_GET_RESULT));
+	dbl_remote_wait_any(conns, NIL, timeout_ms, dbl_wait_event(DBLINK_WAIT_GET_RESULT));
 	dbl_ex_serve_interrupts();
 	foreach(cell, conns)
 	{

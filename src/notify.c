@@ -54,7 +54,7 @@ dbl_notify_next(DblinkConn *conn)
 	while ((ex->notify = PQnotifies(conn->pgconn)) == NULL)
 	{
 		dbl_notice_report(conn);
-		if (dbl_remote_is_readable(conn))
+		if (dbl_remote_is_ready(conn, WL_SOCKET_READABLE))
 			hidden = hidden_reads(conn);
 		else if (hidden-- == 0)
 			break;

@@ -178,7 +178,7 @@ drain_available(DblinkConn *conn)
 	do
 	{
 		step = drain_step(conn);
-		if (step == DRAIN_WAIT && (!looked || dbl_remote_is_readable(conn)))
+		if (step == DRAIN_WAIT && (!looked || dbl_remote_is_ready(conn, WL_SOCKET_READABLE)))
 		{
 			step = take_in(conn) ? DRAIN_MORE : DRAIN_FAILED;
 			looked = true;

@@ -180,7 +180,7 @@ free_wait_set(void)
  * The caller must serve interrupts.
  */
 void
-dbl_remote_wait_events(List *conns, List *events, long timeout_ms, uint32 wait_event)
+dbl_remote_wait_any(List *conns, List *events, long timeout_ms, uint32 wait_event)
 {
 	long		brief_ms = brief(timeout_ms);
 	WaitEvent	event;
@@ -208,32 +208,12 @@ dbl_remote_wait_events(List *conns, List *events, long timeout_ms, uint32 wait_e
 }
 
 /*
- * The same, until one has something to read.
- */
-void
-dbl_remote_wait_any(List *conns, long timeout_ms, uint32 wait_event)
-{
-	dbl_remote_wait_events(conns, NIL, timeout_ms, wait_event);
-}
-
-/*
  * Check whether the socket has one of these events now.
  */
 bool
 dbl_remote_is_ready(DblinkConn *conn, int events)
 {
 	struct pollfd pfd = {.fd = PQsocket(conn->pgconn), .events = poll_events(events)};
-
-	return poll(&pfd, 1, 0) > 0;
-}
-
-/*
- * Check whether there is something to read on the socket now.
- */
-bool
-dbl_remote_is_readable(DblinkConn *conn)
-{
-	struct pollfd pfd = {.fd = PQsocket(conn->pgconn), .events = POLLIN};
 
 	return poll(&pfd, 1, 0) > 0;
 }
@@ -357,7 +337,7 @@ dbl_remote_is_busy(DblinkConn *conn)
 	TimestampTz deadline = dbl_deadline(TAKE_IN_MS);
 
 	while (dbl_remote_consume(conn) && PQisBusy(conn->pgconn) &&
-		   dbl_remote_is_readable(conn) && dbl_time_left(deadline) > 0)
+		   dbl_remote_is_ready(conn, WL_SOCKET_READABLE) && dbl_time_left(deadline) > 0)
 		;
 	dbl_notice_report(conn);
 	return PQisBusy(conn->pgconn) != 0;
@@ -375,7 +355,7 @@ dbl_remote_is_alive(DblinkConn *conn)
 
 	while (PQstatus(conn->pgconn) == CONNECTION_OK)
 	{
-		if (!dbl_remote_is_readable(conn) || dbl_time_left(deadline) == 0)
+		if (!dbl_remote_is_ready(conn, WL_SOCKET_READABLE) || dbl_time_left(deadline) == 0)
 			return true;
 		CHECK_FOR_INTERRUPTS();
 		if (!PQconsumeInput(conn->pgconn))
