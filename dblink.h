@@ -723,8 +723,7 @@ extern bool dbl_stream_has_row(DblinkStream *stream);
 extern bool dbl_stream_is_ready(DblinkStream *stream);
 extern void dbl_stream_await_any(DblinkStream **streams, int nstreams);
 extern const DblinkError *dbl_stream_error(DblinkStream *stream);
-extern void dbl_stream_end_early(DblinkStream *stream);
-extern void dbl_stream_end_all_early(DblinkStream **streams, int nstreams);
+extern void dbl_stream_end_early(DblinkStream **streams, int nstreams);
 extern void dbl_stream_close(DblinkStream *stream);
 extern const char *dbl_stream_source(DblinkStream *stream);
 extern void dbl_stream_await(DblinkConn *conn);
@@ -861,7 +860,7 @@ extern void dbl_params_read_many(DblinkCall *call, const NullableDatum *args,
 
 /* answer.c */
 extern DblinkResultKind dbl_answer_next(DblinkAnswer *answer);
-extern void dbl_answer_refuse(DblinkAnswer *answer, const char *message);
+extern void dbl_answer_fail(DblinkAnswer *answer, const char *violation);
 
 /* decode.c */
 extern bool dbl_dec_is_binary_safe(TupleDesc tupdesc, PGconn *pgconn);
@@ -897,8 +896,7 @@ extern bool dbl_copyin_begin(DblinkConn *conn, const char *sql);
 extern bool dbl_copyin_is_full(DblinkConn *conn);
 extern void dbl_copyin_wait(DblinkConn *conn, long timeout_ms);
 extern bool dbl_copyin_put(DblinkConn *conn, const char *data, int len);
-extern PGresult *dbl_copyin_end(DblinkConn *conn);
-extern PGresult *dbl_copyin_fail(DblinkConn *conn, const char *reason);
+extern PGresult *dbl_copyin_end(DblinkConn *conn, const char *reason);
 
 /* exchange.c */
 extern void dbl_ex_set_follow_check(void (*check) (DblinkConn *conn, const char *sql));

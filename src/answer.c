@@ -17,10 +17,11 @@
 #include "dblink.h"
 
 /*
- * Note what went wrong on the connection, unless an error came before it.
+ * Note what went wrong, unless an error came before it: what the connection says, or for
+ * an answer that no reader can use, 08P01 with this message.
  */
-static void
-note_error(DblinkAnswer *answer)
+void
+dbl_answer_fail(DblinkAnswer *answer, const char *violation)
 {
 	MemoryContext caller_context;
 
@@ -28,7 +29,12 @@ note_error(DblinkAnswer *answer)
 		return;
 	caller_context = MemoryContextSwitchTo(answer->context);
 	dbl_err_fill(&answer->error, answer->query->conn);
-	if (answer->query->single)
+	if (violation != NULL)
+	{
+		answer->error.sqlstate = ERRCODE_PROTOCOL_VIOLATION;
+		answer->error.primary = pstrdup(violation);
+	}
+	else if (answer->query->single)
 		dbl_err_hint_single(&answer->error);
 	dbl_diag_note(answer->query->conn, &answer->error);
 	MemoryContextSwitchTo(caller_context);
@@ -66,29 +72,11 @@ dbl_answer_next(DblinkAnswer *answer)
 				return kind;
 			case DBLINK_FAILURE:
 			case DBLINK_END:
-				note_error(answer);
+				dbl_answer_fail(answer, NULL);
 				break;
 		}
 	}
 	if (!answer->complete)
-		note_error(answer);
+		dbl_answer_fail(answer, NULL);
 	return DBLINK_END;
-}
-
-/*
- * Note that the remote answered with something that no reader can use: 08P01.
- */
-void
-dbl_answer_refuse(DblinkAnswer *answer, const char *message)
-{
-	MemoryContext caller_context;
-
-	if (answer->error.primary != NULL)
-		return;
-	caller_context = MemoryContextSwitchTo(answer->context);
-	dbl_err_fill(&answer->error, answer->query->conn);
-	answer->error.sqlstate = ERRCODE_PROTOCOL_VIOLATION;
-	answer->error.primary = pstrdup(message);
-	dbl_diag_note(answer->query->conn, &answer->error);
-	MemoryContextSwitchTo(caller_context);
 }

@@ -43,9 +43,8 @@
 /* The text that is sent at a time. */
 #define BUFFER_SIZE		(64 * 1024)
 
-/* How many rows, and how much, may be set aside. */
+/* How many rows may be set aside, unless all have to be. */
 #define BATCH_ROWS		1000
-#define BATCH_SIZE		(64 * 1024)
 
 /*
  * How long the remote may take no rows before streams are read ahead.  It may have to
@@ -87,15 +86,13 @@ typedef struct Copy
 	char	   *buf;			/* text that was not sent yet */
 	int			len;
 
-	MinimalTuple *batch;		/* rows that were set aside */
-	int			nrows;
-	Size		size;
-	Tuplestorestate *held;		/* or all of them; NULL if none are held back */
-	TupleTableSlot *slot;		/* for reading either */
+	bool		hold;			/* all rows are set aside until the run is over */
+	Tuplestorestate *aside;		/* rows that were set aside */
+	int64		naside;			/* rows in it */
+	TupleTableSlot *slot;		/* for reading them */
 
 	MemoryContext context;
 	MemoryContext row_context;	/* reset before each row */
-	MemoryContext batch_context;	/* reset after each batch */
 } Copy;
 
 /* ---- the target ---- */
@@ -220,7 +217,7 @@ copy_command(const Copy *copy, TupleDesc tupdesc)
 pg_noreturn static void
 throw_failure(DblinkConn *conn)
 {
-	(void) dbl_copyin_fail(conn, "an error of the remote server was expected");
+	(void) dbl_copyin_end(conn, "an error of the remote server was expected");
 	dbl_err_report_now(conn, true, ACTION);
 	pg_unreachable();
 }
@@ -406,61 +403,36 @@ append_row(Copy *copy, TupleTableSlot *slot)
 /* ---- rows that are set aside ---- */
 
 /*
- * Write the rows of the batch, under settings that do not depend on the session.
+ * Write the rows that were set aside, under settings that do not depend on the session.
  */
 static void
-write_batch(Copy *copy)
-{
-	DblinkStylesSaved saved;
-	int			i;
-
-	dbl_styles_enter_portable(&saved);
-	for (i = 0; i < copy->nrows; i++)
-	{
-		ExecStoreMinimalTuple(copy->batch[i], copy->slot, false);
-		append_row(copy, copy->slot);
-	}
-	ExecClearTuple(copy->slot);
-	dbl_styles_leave(&saved);
-	copy->nrows = 0;
-	copy->size = 0;
-	MemoryContextReset(copy->batch_context);
-}
-
-/*
- * Write the rows that were held back.
- */
-static void
-write_held(Copy *copy)
+write_aside(Copy *copy)
 {
 	DblinkStylesSaved saved;
 
 	dbl_styles_enter_portable(&saved);
-	while (tuplestore_gettupleslot(copy->held, true, false, copy->slot))
+	while (tuplestore_gettupleslot(copy->aside, true, false, copy->slot))
 	{
 		dbl_ex_serve_interrupts();
 		append_row(copy, copy->slot);
 	}
 	ExecClearTuple(copy->slot);
 	dbl_styles_leave(&saved);
-	tuplestore_end(copy->held);
-	copy->held = NULL;
+	tuplestore_clear(copy->aside);
+	copy->naside = 0;
 }
 
 /*
- * Add a row to the batch, and write that if it is full.
+ * Set a row aside; if those are enough, write them.
  */
 static void
-add_to_batch(Copy *copy, TupleTableSlot *slot)
+set_aside(Copy *copy, TupleTableSlot *slot)
 {
-	MemoryContext caller_context = MemoryContextSwitchTo(copy->batch_context);
-	MinimalTuple tuple = ExecCopySlotMinimalTuple(slot);
-
-	MemoryContextSwitchTo(caller_context);
-	copy->batch[copy->nrows++] = tuple;
-	copy->size += tuple->t_len;
-	if (copy->nrows == BATCH_ROWS || copy->size >= BATCH_SIZE)
-		write_batch(copy);
+	tuplestore_puttupleslot(copy->aside, slot);
+	copy->naside++;
+	if (!copy->hold &&
+		(copy->naside == BATCH_ROWS || !tuplestore_in_memory(copy->aside)))
+		write_aside(copy);
 }
 
 /* ---- the run ---- */
@@ -583,8 +555,8 @@ begin(Copy *copy, TupleDesc tupdesc)
 	if (!dbl_copyin_begin(conn, copy_command(copy, tupdesc)))
 		dbl_err_report_now(conn, true, ACTION);
 	copy->conn = conn;
-	if (must_hold(copy))
-		copy->held = tuplestore_begin_heap(false, false, work_mem);
+	copy->hold = must_hold(copy);
+	copy->aside = tuplestore_begin_heap(false, false, work_mem);
 	MemoryContextSwitchTo(caller_context);
 }
 
@@ -609,12 +581,10 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 {
 	Copy	   *copy = (Copy *) self;
 
-	if (copy->held != NULL)
-		tuplestore_puttupleslot(copy->held, slot);
-	else if (copy->nrows == 0 && dbl_styles_are_portable(copy->needs))
+	if (!copy->hold && copy->naside == 0 && dbl_styles_are_portable(copy->needs))
 		append_row(copy, slot);
 	else
-		add_to_batch(copy, slot);
+		set_aside(copy, slot);
 	return true;
 }
 
@@ -626,10 +596,10 @@ run_ends(DestReceiver *self)
 {
 	Copy	   *copy = (Copy *) self;
 
-	if (copy->held != NULL)
-		write_held(copy);
-	if (copy->nrows > 0)
-		write_batch(copy);
+	if (copy->naside > 0)
+		write_aside(copy);
+	tuplestore_end(copy->aside);
+	copy->aside = NULL;
 }
 
 /*
@@ -655,12 +625,9 @@ start(Copy *copy, const char *source, const char *target)
 	copy->source = source;
 	copy->target = read_target(target);
 	copy->buf = palloc(BUFFER_SIZE);
-	copy->batch = palloc(sizeof(MinimalTuple) * BATCH_ROWS);
 	copy->context = CurrentMemoryContext;
 	copy->row_context = AllocSetContextCreate(copy->context, "dblink row",
 											  ALLOCSET_DEFAULT_SIZES);
-	copy->batch_context = AllocSetContextCreate(copy->context, "dblink batch",
-												ALLOCSET_DEFAULT_SIZES);
 }
 
 /*
@@ -675,7 +642,7 @@ finish(Copy *copy)
 	if (copy->len > 0)
 		send_buffer(copy);
 	await_room(copy->conn);
-	res = dbl_copyin_end(copy->conn);
+	res = dbl_copyin_end(copy->conn, NULL);
 	if (PQresultStatus(res) != PGRES_COMMAND_OK)
 		dbl_err_report_now(copy->conn, true, ACTION);
 	return copy->conn;

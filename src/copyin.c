@@ -165,7 +165,7 @@ dbl_copyin_wait(DblinkConn *conn, long timeout_ms)
 
 /*
  * Send data, of any number of rows or parts of rows; the connection is not full.
- * Returns false if the remote has failed: then the caller calls dbl_copyin_fail().
+ * Returns false if the remote has failed: then the caller calls dbl_copyin_end().
  *
  * Throws 53200 if libpq is out of memory.
  */
@@ -189,11 +189,14 @@ dbl_copyin_put(DblinkConn *conn, const char *data, int len)
 
 /*
  * Tell the remote that this is the end, and read its answer up to the end of the
- * exchange.  Returns the last result or the first error, as dbl_ex_read_to_end() does;
- * NULL if there is none.
+ * exchange.  All rows were sent, and it shall keep them; or with a reason (NULL: none), it
+ * has failed, or seems to have, and shall keep no row.
+ *
+ * Returns the last result or the first error, as dbl_ex_read_to_end() does; NULL if there
+ * is none.  The error may be ours, with the reason as the remote server repeats it.
  */
-static PGresult *
-end(DblinkConn *conn, const char *reason)
+PGresult *
+dbl_copyin_end(DblinkConn *conn, const char *reason)
 {
 	DblinkExchange *ex = &conn->exchange;
 
@@ -209,24 +212,4 @@ end(DblinkConn *conn, const char *reason)
 
 	/* The result being looked at is the one that the copy began with. */
 	return dbl_ex_next(conn) != NULL ? dbl_ex_read_to_end(conn) : NULL;
-}
-
-/*
- * All rows were sent: let the remote keep them.  Returns the result.
- */
-PGresult *
-dbl_copyin_end(DblinkConn *conn)
-{
-	return end(conn, NULL);
-}
-
-/*
- * The remote has failed, or seems to have: end the copy in a way that it keeps no row.
- * Returns its error; or ours, with the reason as its remote server repeats it.
- */
-PGresult *
-dbl_copyin_fail(DblinkConn *conn, const char *reason)
-{
-	Assert(reason != NULL);
-	return end(conn, reason);
 }

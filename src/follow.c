@@ -123,18 +123,7 @@ forget(DblinkConn *conn)
 }
 
 /*
- * Run a text of ours that controls the transaction.  Throws the remote's error.
- */
-static void
-run_control(DblinkConn *conn, const char *sql, const char *action)
-{
-	dbl_ex_send_control(conn, sql);
-	if (PQresultStatus(dbl_ex_read_to_end(conn)) != PGRES_COMMAND_OK)
-		dbl_err_report_now(conn, true, action);
-}
-
-/*
- * Make a savepoint for each open nesting level that has none.
+ * Make a savepoint for each open nesting level that has none.  Throws the remote's error.
  */
 static void
 make_savepoints(DblinkConn *conn)
@@ -152,7 +141,9 @@ make_savepoints(DblinkConn *conn)
 	for (level = first; level <= last; level++)
 		appendStringInfo(&sql, "SAVEPOINT " SAVEPOINT_NAME ";", ++number);
 	conn->follow.last_savepoint = number;
-	run_control(conn, sql.data, "while making a savepoint");
+	dbl_ex_send_control(conn, sql.data);
+	if (PQresultStatus(dbl_ex_read_to_end(conn)) != PGRES_COMMAND_OK)
+		dbl_err_report_now(conn, true, "while making a savepoint");
 
 	caller_context = MemoryContextSwitchTo(TopTransactionContext);
 	for (level = first; level <= last; level++)

@@ -665,7 +665,7 @@ dbl_gather_end_early(DblinkGather *gather)
 {
 	int			i;
 
-	dbl_stream_end_all_early(gather->streams, gather->nmembers);
+	dbl_stream_end_early(gather->streams, gather->nmembers);
 	for (i = 0; i < gather->nmembers; i++)
 	{
 		if (gather->streams[i] != NULL)

@@ -95,38 +95,14 @@ oldest(void)
 }
 
 /*
- * The same of those that dblink.keep_connections limits, and how many there are.
- */
-static DblinkConn *
-oldest_limited(int *count)
-{
-	DblinkConn *first = NULL;
-	dlist_iter	iter;
-
-	*count = 0;
-	dlist_foreach(iter, dbl_reg_list())
-	{
-		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
-
-		if (conn->kind != DBLINK_KEPT || conn->loopback)
-			continue;
-		if (first == NULL)
-			first = conn;
-		(*count)++;
-	}
-	return first;
-}
-
-/*
  * Close kept connections that are stale, and the oldest of those that are more
  * than the limit.  Never throws.
  */
 void
 dbl_kept_trim(int limit)
 {
+	int			excess = -limit;
 	dlist_mutable_iter iter;
-	DblinkConn *first;
-	int			count;
 
 	dlist_foreach_modify(iter, dbl_reg_list())
 	{
@@ -134,9 +110,16 @@ dbl_kept_trim(int limit)
 
 		if (conn->kind == DBLINK_KEPT && is_stale(conn))
 			dbl_reg_close(conn);
+		else if (conn->kind == DBLINK_KEPT && !conn->loopback)
+			excess++;
 	}
-	while ((first = oldest_limited(&count)) != NULL && count > limit)
-		dbl_reg_close(first);
+	dlist_foreach_modify(iter, dbl_reg_list())
+	{
+		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
+
+		if (conn->kind == DBLINK_KEPT && !conn->loopback && excess-- > 0)
+			dbl_reg_close(conn);
+	}
 }
 
 /*

@@ -637,7 +637,7 @@ shutdown_scan(CustomScanState *node)
 	if (state->stream != NULL && goes_on)
 		dbl_stream_store(state->stream);
 	else if (state->stream != NULL)
-		dbl_stream_end_early(state->stream);
+		dbl_stream_end_early(&state->stream, 1);
 	else if (state->gather != NULL && goes_on)
 		dbl_gather_store(state->gather);
 	else if (state->gather != NULL)

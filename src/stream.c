@@ -234,11 +234,11 @@ next_part(DblinkStream *stream)
 	if (kind == DBLINK_END)
 		stream->reading = false;
 	else if (kind == DBLINK_COMMAND)
-		dbl_answer_refuse(&stream->answer,
+		dbl_answer_fail(&stream->answer,
 						  psprintf("remote server answered a query for rows with \"%s\"",
 								   dbl_err_clean(PQcmdStatus(stream->reader.conn->exchange.res))));
 	else if (stream->one_result)
-		dbl_answer_refuse(&stream->answer,
+		dbl_answer_fail(&stream->answer,
 						  "remote server answered a query with more than one result");
 	else
 	{
@@ -867,38 +867,26 @@ dbl_stream_await_any(DblinkStream **awaited, int nawaited)
 
 /*
  * Read the rest of the result and throw it away, so that the remote statement
- * completes.
- */
-static void
-drain(DblinkStream *stream)
-{
-	stream->row = stream->nrows;
-	while (stream->reading)
-	{
-		dbl_stream_await(stream->reader.conn);
-		next_part(stream);
-		stream->row = stream->nrows;
-	}
-}
-
-/*
- * The same, but only up to a deadline.  Returns false if there is more then.
+ * completes; but only up to a deadline, if that is not 0.  Returns false if there is more
+ * then.
  */
 static bool
-drain_until(DblinkStream *stream, TimestampTz deadline)
+drain(DblinkStream *stream, TimestampTz deadline)
 {
 	stream->row = stream->nrows;
 	while (stream->reading)
 	{
-		long		left = dbl_time_left(deadline);
+		long		left = deadline != 0 ? dbl_time_left(deadline) : -1;
 
+		if (left < 0)
+			dbl_stream_await(stream->reader.conn);
+		else if (left > 0 && !dbl_ex_is_ready(stream->reader.conn))
+			(void) dbl_ex_wait(stream->reader.conn, left);
 		if (dbl_ex_is_ready(stream->reader.conn))
 		{
 			next_part(stream);
 			stream->row = stream->nrows;
 		}
-		else if (left > 0)
-			(void) dbl_ex_wait(stream->reader.conn, left);
 		if (stream->reading && left == 0)
 			return false;
 	}
@@ -926,7 +914,7 @@ finish_cancel(DblinkStream *stream)
 		dbl_reg_close(conn);
 		return;
 	}
-	drain(stream);
+	(void) drain(stream, 0);
 	stream->answer.error.primary = NULL;
 	dbl_diag_forget(conn);
 
@@ -950,29 +938,22 @@ may_cancel(DblinkStream *stream, TimestampTz deadline)
 		case DBLINK_EARLY_END_CANCEL:
 			return !stream->reader.conn->exchange.in_xact;
 		case DBLINK_EARLY_END_AUTO:
-			return stream->pure && !drain_until(stream, deadline);
+			return stream->pure && !drain(stream, deadline);
 	}
 	return false;
 }
 
 /*
- * The plan needs no more rows: bring the remote statement to its end.  Drained, it may
- * still throw the remote's error, as it would have before the first row without
- * streaming.  So it does if the stream has yielded, and what it yielded to has caught
- * the error.
+ * The plan needs no more rows of several streams, of which some may be NULL: bring the
+ * remote statements to their end.  What can be cancelled is, all of it before the first
+ * answer is waited for.
+ *
+ * Drained, a statement may still throw the remote's error, as it would have before the
+ * first row without streaming.  So it does if the stream has yielded, and what it yielded
+ * to has caught the error.
  */
 void
-dbl_stream_end_early(DblinkStream *stream)
-{
-	dbl_stream_end_all_early(&stream, 1);
-}
-
-/*
- * The same for several streams, of which some may be NULL.  What can be cancelled is,
- * all of it before the first answer is waited for.
- */
-void
-dbl_stream_end_all_early(DblinkStream **ended, int nended)
+dbl_stream_end_early(DblinkStream **ended, int nended)
 {
 	TimestampTz deadline = dbl_deadline(DRAIN_MS);
 	int			i;
@@ -1000,7 +981,7 @@ dbl_stream_end_all_early(DblinkStream **ended, int nended)
 		if (stream->reader.conn != NULL && stream->cancelled)
 			finish_cancel(stream);
 		else if (stream->reader.conn != NULL)
-			drain(stream);
+			(void) drain(stream, 0);
 		error_check(stream);
 	}
 }
