@@ -1014,11 +1014,6 @@ extern const char *dbl_err_reason(DblinkConn *conn);
 extern const char *dbl_err_clean(const char *raw);
 pg_noreturn extern void dbl_err_not_connected(const char *detail, const char *hint);
 pg_noreturn extern void dbl_err_no_cursor(const char *cursor);
-pg_noreturn extern void dbl_err_copy_refused(void);
-pg_noreturn extern void dbl_err_too_many_files(void);
-extern void dbl_err_closed(DblinkConn *conn);
-extern void dbl_err_remote_xact_aborted(DblinkConn *conn);
-pg_noreturn extern void dbl_err_in_use(DblinkConn *conn);
 pg_noreturn extern void dbl_err_follow_ended(DblinkConn *conn);
 
 /* diag.c */

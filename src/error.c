@@ -290,35 +290,6 @@ dbl_err_no_cursor(const char *cursor)
 }
 
 /*
- * Throw 0A000: the remote has begun to copy.  No function of dblink could read or
- * write the data.
- */
-void
-dbl_err_copy_refused(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("COPY is not supported through dblink"),
-			 errhint("Use COPY in psql, or a query that returns rows.")));
-}
-
-/*
- * Throw 55006: an input function or a domain's check that converts a row of a
- * connection has called for the same connection.
- */
-void
-dbl_err_in_use(DblinkConn *conn)
-{
-	if (conn->kind == DBLINK_NAMED)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("connection \"%s\" is already in use", conn->name)));
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_IN_USE),
-			 errmsg("connection is already in use")));
-}
-
-/*
  * Throw 25000: a remote transaction that follows the local one has ended before it, or
  * could not be rolled back with it.
  */
@@ -330,48 +301,4 @@ dbl_err_follow_ended(DblinkConn *conn)
 			 errmsg("remote transaction on dblink connection \"%s\" has not followed the local one",
 					conn->name),
 			 errdetail("It has ended, or could not be rolled back to a savepoint, so the local transaction cannot be committed.")));
-}
-
-/*
- * Throw 08001: the session has no file descriptor for another connection.
- */
-void
-dbl_err_too_many_files(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
-			 errmsg("could not establish connection"),
-			 errdetail("There are too many open files on the local server."),
-			 errhint(DBLINK_FD_HINT)));
-}
-
-/*
- * Warn that a connection was closed, because the remote statement did not end in
- * time when the call failed.
- */
-void
-dbl_err_closed(DblinkConn *conn)
-{
-	ereport(WARNING,
-			(errcode(ERRCODE_CONNECTION_FAILURE),
-			 conn->kind == DBLINK_NAMED ?
-			 errmsg("dblink connection \"%s\" was closed", conn->name) :
-			 errmsg("unnamed dblink connection was closed"),
-			 errdetail("The remote statement could not be brought to an end.")));
-}
-
-/*
- * Warn that the user's transaction block on the remote was aborted, because a
- * statement in it had to be cancelled.
- */
-void
-dbl_err_remote_xact_aborted(DblinkConn *conn)
-{
-	ereport(WARNING,
-			(errcode(ERRCODE_IN_FAILED_SQL_TRANSACTION),
-			 conn->kind == DBLINK_NAMED ?
-			 errmsg("remote transaction on dblink connection \"%s\" was aborted",
-					conn->name) :
-			 errmsg("remote transaction on unnamed dblink connection was aborted"),
-			 errdetail("A statement in it had to be cancelled.")));
 }

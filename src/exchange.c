@@ -760,7 +760,10 @@ receive(DblinkConn *conn)
 		(ex->copy.state != DBLINK_COPY_ASKED || PQresultStatus(ex->res) != PGRES_COPY_IN))
 	{
 		ex->on_abort = DBLINK_CANCEL;
-		dbl_err_copy_refused();
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("COPY is not supported through dblink"),
+				 errhint("Use COPY in psql, or a query that returns rows.")));
 	}
 }
 

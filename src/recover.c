@@ -228,6 +228,22 @@ roll_back(DblinkConn *conn)
 }
 
 /*
+ * Warn that the user's transaction block on the remote was aborted, because a
+ * statement in it had to be cancelled.
+ */
+static void
+warn_aborted(DblinkConn *conn)
+{
+	ereport(WARNING,
+			(errcode(ERRCODE_IN_FAILED_SQL_TRANSACTION),
+			 conn->kind == DBLINK_NAMED ?
+			 errmsg("remote transaction on dblink connection \"%s\" was aborted",
+					conn->name) :
+			 errmsg("remote transaction on unnamed dblink connection was aborted"),
+			 errdetail("A statement in it had to be cancelled.")));
+}
+
+/*
  * The exchange has come to its end: can the connection be used again?  Not while a
  * request may still arrive, because it would hit the next statement.
  */
@@ -250,7 +266,7 @@ settle(DblinkConn *conn)
 	}
 	if ((ex->cancels > 0 || ex->copy.state == DBLINK_COPY_OPEN) && ex->in_xact &&
 		PQtransactionStatus(conn->pgconn) == PQTRANS_INERROR)
-		dbl_err_remote_xact_aborted(conn);
+		warn_aborted(conn);
 	ex->recovery = ex->cancel_unsure ? DBLINK_RECOVERY_LOST : DBLINK_RECOVERY_USABLE;
 }
 

@@ -44,6 +44,21 @@ lose(DblinkConn *conn)
 }
 
 /*
+ * Warn that a connection was closed, because the remote statement did not end in
+ * time when the call failed.
+ */
+static void
+warn_closed(DblinkConn *conn)
+{
+	ereport(WARNING,
+			(errcode(ERRCODE_CONNECTION_FAILURE),
+			 conn->kind == DBLINK_NAMED ?
+			 errmsg("dblink connection \"%s\" was closed", conn->name) :
+			 errmsg("unnamed dblink connection was closed"),
+			 errdetail("The remote statement could not be brought to an end.")));
+}
+
+/*
  * Recovery of the connection is over, or there is nothing to recover: it can be
  * used again, or is closed.  Never throws.
  */
@@ -61,7 +76,7 @@ end_recovery(DblinkConn *conn)
 	}
 	if (!usable && conn->open &&
 		conn->kind != DBLINK_ONE_CALL && !proc_exit_inprogress)
-		dbl_err_closed(conn);
+		warn_closed(conn);
 	if (conn->follow.state != DBLINK_FOLLOW_NONE)
 		lose(conn);
 	else
@@ -218,8 +233,14 @@ role_check(const DblinkConn *conn)
 static DblinkConn *
 take(DblinkConn *conn)
 {
+	bool		lost = false;
+
 	if (conn->exchange.converting)
-		dbl_err_in_use(conn);
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 conn->kind == DBLINK_NAMED ?
+				 errmsg("connection \"%s\" is already in use", conn->name) :
+				 errmsg("connection is already in use")));
 	if (conn->exchange.reader != NULL)
 		dbl_stream_yield_all();
 
@@ -228,14 +249,10 @@ take(DblinkConn *conn)
 	{
 		dbl_recover_begin(conn, DBLINK_FINISH);
 		dbl_recover_all();
-		if (conn->exchange.recovery == DBLINK_RECOVERY_LOST)
-		{
-			end_recovery(conn);
-			return NULL;
-		}
+		lost = conn->exchange.recovery == DBLINK_RECOVERY_LOST;
 		end_recovery(conn);
 	}
-	return conn;
+	return lost ? NULL : conn;
 }
 
 /*
@@ -262,14 +279,11 @@ dbl_session_take(const char *name)
 pg_noreturn static void
 not_available(const char *name, const char *hint)
 {
-	if (name != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONNECTION_DOES_NOT_EXIST),
-				 errmsg("connection \"%s\" not available", name),
-				 hint != NULL ? errhint("%s", hint) : 0));
 	ereport(ERROR,
 			(errcode(ERRCODE_CONNECTION_DOES_NOT_EXIST),
-			 errmsg("connection not available")));
+			 name != NULL ? errmsg("connection \"%s\" not available", name) :
+			 errmsg("connection not available"),
+			 hint != NULL ? errhint("%s", hint) : 0));
 }
 
 /*
@@ -371,7 +385,11 @@ reserve_fd(DblinkConn *conn)
 	while (!dbl_est_reserve_fd(conn))
 	{
 		if (!dbl_kept_close_oldest() && !make_room())
-			dbl_err_too_many_files();
+			ereport(ERROR,
+					(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
+					 errmsg("could not establish connection"),
+					 errdetail("There are too many open files on the local server."),
+					 errhint(DBLINK_FD_HINT)));
 	}
 }
 
