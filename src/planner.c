@@ -145,6 +145,17 @@ are_arguments_streamable(const DblinkScannable *entry, List *args)
 }
 
 /*
+ * Return the expressions in which columns of the relation are used.
+ */
+static List *
+used_exprs(RelOptInfo *rel)
+{
+	List	   *clauses = list_concat_copy(rel->baserestrictinfo, rel->joininfo);
+
+	return list_concat(extract_actual_clauses(clauses, false), rel->reltarget->exprs);
+}
+
+/*
  * Check whether a whole row of the relation is used anywhere, because a scan has
  * columns only.
  */
@@ -152,13 +163,8 @@ static bool
 is_whole_row_used(RelOptInfo *rel, Index rti)
 {
 	Bitmapset  *attrs = NULL;
-	List	   *clauses = list_concat_copy(rel->baserestrictinfo, rel->joininfo);
-	ListCell   *cell;
 
-	pull_varattnos((Node *) rel->reltarget->exprs, rti, &attrs);
-	foreach(cell, clauses)
-		pull_varattnos((Node *) lfirst_node(RestrictInfo, cell)->clause, rti,
-					   &attrs);
+	pull_varattnos((Node *) used_exprs(rel), rti, &attrs);
 	return bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, attrs);
 }
 
@@ -201,17 +207,8 @@ static bool
 are_columns_current(RelOptInfo *rel, Index rti, TupleDesc tupdesc)
 {
 	StaleContext stale = {.rti = rti, .tupdesc = tupdesc};
-	List	   *clauses = list_concat_copy(rel->baserestrictinfo, rel->joininfo);
-	ListCell   *cell;
 
-	if (is_column_stale((Node *) rel->reltarget->exprs, &stale))
-		return false;
-	foreach(cell, clauses)
-	{
-		if (is_column_stale((Node *) lfirst_node(RestrictInfo, cell)->clause, &stale))
-			return false;
-	}
-	return true;
+	return !is_column_stale((Node *) used_exprs(rel), &stale);
 }
 
 /*
@@ -274,23 +271,35 @@ is_streamable(RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 }
 
 /*
- * The columns of a scan of rows that have a type by themselves: those of the row type
- * that are not dropped, or one of the scalar.
+ * Return the type of the scan's rows: that of the column definition list if there is one,
+ * else their own, or one column of the scalar.
+ */
+static TupleDesc
+row_type(RangeTblFunction *rtfunc)
+{
+	Node	   *expr = rtfunc->funcexpr;
+	TupleDesc	tupdesc;
+
+	if (rtfunc->funccoltypes != NIL)
+		return BuildDescFromLists(rtfunc->funccolnames, rtfunc->funccoltypes,
+								  rtfunc->funccoltypmods, rtfunc->funccolcollations);
+	if (get_expr_result_type(expr, NULL, &tupdesc) == TYPEFUNC_COMPOSITE)
+		return tupdesc;
+	return BuildDescFromLists(list_make1(makeString("value")), list_make1_oid(exprType(expr)),
+							  list_make1_int(exprTypmod(expr)),
+							  list_make1_oid(exprCollation(expr)));
+}
+
+/*
+ * The columns of the scan, without those of the row type that were dropped.
  */
 static List *
-row_type_tlist(Index rti, FuncExpr *expr)
+scan_tlist(Index rti, RangeTblFunction *rtfunc)
 {
 	List	   *tlist = NIL;
-	TupleDesc	tupdesc;
+	TupleDesc	tupdesc = row_type(rtfunc);
 	int			i;
 
-	if (get_expr_result_type((Node *) expr, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
-	{
-		Var		   *var = makeVar(rti, 1, expr->funcresulttype, exprTypmod((Node *) expr),
-								  exprCollation((Node *) expr), 0);
-
-		return list_make1(makeTargetEntry((Expr *) var, 1, pstrdup("value"), false));
-	}
 	for (i = 0; i < tupdesc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(tupdesc, i);
@@ -302,35 +311,6 @@ row_type_tlist(Index rti, FuncExpr *expr)
 					  att->attcollation, 0);
 		tlist = lappend(tlist, makeTargetEntry((Expr *) var, list_length(tlist) + 1,
 											   pstrdup(NameStr(att->attname)), false));
-	}
-	return tlist;
-}
-
-/*
- * The columns of the scan, which are those of the column definition list if there is
- * one.
- */
-static List *
-scan_tlist(Index rti, RangeTblFunction *rtfunc)
-{
-	List	   *tlist = NIL;
-	int			natts = list_length(rtfunc->funccoltypes);
-	int			i;
-
-	if (natts == 0)
-		return row_type_tlist(rti, (FuncExpr *) rtfunc->funcexpr);
-
-	for (i = 0; i < natts; i++)
-	{
-		Var		   *var = makeVar(rti, i + 1,
-								  list_nth_oid(rtfunc->funccoltypes, i),
-								  list_nth_int(rtfunc->funccoltypmods, i),
-								  list_nth_oid(rtfunc->funccolcollations, i), 0);
-
-		tlist = lappend(tlist,
-						makeTargetEntry((Expr *) var, i + 1,
-										strVal(list_nth(rtfunc->funccolnames, i)),
-										false));
 	}
 	return tlist;
 }
