@@ -226,26 +226,26 @@ dbl_opt_find(List *options, const char *name)
 }
 
 /*
- * Check whether the session's own SCRAM login must be passed on to a server.
- * The user mapping decides, else the server.  Throws 42601 if the value is no
- * Boolean.
+ * Return the option that makes the session's own SCRAM login be passed on to a server,
+ * if it must be; else NULL.  The user mapping decides, else the server.  Throws 42601 if
+ * the value is no Boolean.
  */
-static bool
-wants_passthrough(List *server_options, List *mapping_options)
+static DefElem *
+passthrough_option(List *server_options, List *mapping_options)
 {
 	DefElem    *def;
 
 	if (!DBLINK_SCRAM_PASSTHROUGH)
-		return false;
+		return NULL;
 	def = dbl_opt_find(mapping_options, DBLINK_PASSTHROUGH_OPTION);
 	if (def == NULL)
 		def = dbl_opt_find(server_options, DBLINK_PASSTHROUGH_OPTION);
-	return def != NULL && defGetBoolean(def);
+	return def != NULL && defGetBoolean(def) ? def : NULL;
 }
 
 /*
  * Return an upper bound for the length of options (a list of DefElem) as
- * append_options() writes them: each byte of a value may need a backslash.
+ * append_option() writes them: each byte of a value may need a backslash.
  */
 static Size
 options_size(List *options)
@@ -291,26 +291,6 @@ append_option(StringInfo buf, const char *keyword, const char *value)
 }
 
 /*
- * Append those options that belong to objects of "catalog" as key='value'.
- */
-static void
-append_options(StringInfo buf, const PQconninfoOption *known,
-			   List *options, Oid catalog)
-{
-	ListCell   *cell;
-
-	foreach(cell, options)
-	{
-		DefElem    *def = lfirst_node(DefElem, cell);
-		const PQconninfoOption *option = option_find(known, def->defname);
-
-		if (option == NULL || !is_option_of(option, catalog))
-			continue;
-		append_option(buf, option->keyword, defGetString(def));
-	}
-}
-
-/*
  * Append what makes libpq log in with the session's SCRAM keys, and in no other
  * way; nothing if it has none.  At most SCRAM_KEYS_SIZE bytes.
  */
@@ -322,30 +302,6 @@ append_scram_keys(StringInfo buf)
 	if (dbl_scram_keys(&keys))
 		appendStringInfo(buf, SCRAM_KEYS_FORMAT, keys.client, keys.server);
 	explicit_bzero(&keys, sizeof(keys));
-}
-
-/*
- * Build the conninfo string of a foreign server and a user mapping.  It is wiped
- * with the current memory context.
- */
-static const char *
-server_string(ForeignServer *server, UserMapping *mapping)
-{
-	const PQconninfoOption *known = known_options();
-	DblinkSecret *secret = secret_make(SCRAM_KEYS_SIZE +
-									   options_size(server->options) +
-									   options_size(mapping->options));
-	const char *reserved PG_USED_FOR_ASSERTS_ONLY = secret->buf.data;
-
-	/* COMPAT: options that the server sets win over these. */
-	if (wants_passthrough(server->options, mapping->options))
-		append_scram_keys(&secret->buf);
-	append_options(&secret->buf, known, server->options, ForeignServerRelationId);
-	append_options(&secret->buf, known, mapping->options, UserMappingRelationId);
-
-	/* Had it grown, a copy of the password would stay in memory. */
-	Assert(secret->buf.data == reserved);
-	return secret->buf.data;
 }
 
 /*
@@ -370,8 +326,8 @@ conninfo_make(const char *string, Oid serverid)
 
 /*
  * Make a DblinkConnInfo of a foreign server's options (a list of DefElem), all of which
- * go into its string; use_scram_passthrough stands for the session's SCRAM keys.  The string is wiped with
- * the current memory context.
+ * go into its string; use_scram_passthrough stands for the session's SCRAM keys.  The
+ * string is wiped with the current memory context.
  */
 DblinkConnInfo *
 dbl_opt_make(Oid serverid, List *options)
@@ -393,6 +349,40 @@ dbl_opt_make(Oid serverid, List *options)
 	/* Had it grown, a copy of the password would stay in memory. */
 	Assert(secret->buf.data == reserved);
 	return conninfo_make(secret->buf.data, serverid);
+}
+
+/*
+ * Append those options that belong to objects of "catalog" to a list.
+ */
+static List *
+add_options(List *selected, const PQconninfoOption *known, List *options, Oid catalog)
+{
+	ListCell   *cell;
+
+	foreach(cell, options)
+	{
+		DefElem    *def = lfirst_node(DefElem, cell);
+		const PQconninfoOption *option = option_find(known, def->defname);
+
+		if (option != NULL && is_option_of(option, catalog))
+			selected = lappend(selected, def);
+	}
+	return selected;
+}
+
+/*
+ * Return the options of connections to a foreign server with a user mapping.  COMPAT:
+ * those that the server sets win over the session's SCRAM keys.
+ */
+static List *
+connection_options(ForeignServer *server, UserMapping *mapping)
+{
+	const PQconninfoOption *known = known_options();
+	DefElem    *passthrough = passthrough_option(server->options, mapping->options);
+	List	   *options = passthrough != NULL ? list_make1(passthrough) : NIL;
+
+	options = add_options(options, known, server->options, ForeignServerRelationId);
+	return add_options(options, known, mapping->options, UserMappingRelationId);
 }
 
 /*
@@ -442,7 +432,7 @@ dbl_opt_conninfo(const char *source)
 						GetUserId(), ACL_USAGE) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_SERVER,
 					   server->servername);
-	return conninfo_make(server_string(server, mapping), server->serverid);
+	return dbl_opt_make(server->serverid, connection_options(server, mapping));
 }
 
 /*
