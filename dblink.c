@@ -82,7 +82,7 @@ static const DblinkScannable scannable_functions[] = {
 void
 _PG_init(void)
 {
-	dbl_settings_init(DBLINK_VERSION, dbl_kept_trim, dbl_kept_loopback_trim);
+	dbl_settings_init(DBLINK_VERSION, dbl_kept_assigned, dbl_kept_loopback_assigned);
 	dbl_reg_init();
 	dbl_kept_init();
 	dbl_deadlock_init();
@@ -149,7 +149,7 @@ dblink_disconnect(PG_FUNCTION_ARGS)
 	DblinkArgs	args;
 
 	split_args(fcinfo, 0, &args);
-	dbl_session_close(args.name);
+	dbl_session_close(args.name, false);
 	PG_RETURN_TEXT_P(cstring_to_text("OK"));
 }
 

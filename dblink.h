@@ -557,7 +557,6 @@ typedef struct DblinkStyles
 	int			xmloption;
 	bool		array_nulls;
 	const void *timezone;
-	const char *timezone_name;
 	const char *search_path;
 	const char *lc_monetary;
 	Oid			userid;
@@ -703,8 +702,7 @@ extern void dbl_session_init(void);
 extern DblinkConn *dbl_session_take(const char *name);
 extern DblinkConn *dbl_session_get(const char *name);
 extern DblinkConn *dbl_session_get2(const char *name);
-extern bool dbl_session_close_if_open(const char *name);
-extern void dbl_session_close(const char *name);
+extern void dbl_session_close(const char *name, bool missing_ok);
 extern DblinkConn *dbl_session_get_or_open(const char *name_or_source);
 extern DblinkConn *dbl_session_get_or_open2(const char *source);
 extern void dbl_session_get_or_open_all(DblinkOpening *openings, int count, bool skip);
@@ -778,7 +776,8 @@ extern bool dbl_kept_close_oldest(void);
 extern void dbl_kept_close_all(void);
 extern void dbl_kept_yield_to(const char *sql);
 extern void dbl_kept_trim(int limit);
-extern void dbl_kept_loopback_trim(int keep_ms);
+extern void dbl_kept_assigned(int newval, void *extra);
+extern void dbl_kept_loopback_assigned(int newval, void *extra);
 
 /* follow.c */
 extern void dbl_follow_init(void);
@@ -986,7 +985,6 @@ extern DblinkSqlControl dbl_sql_control(const char *sql, bool standard_strings);
 
 /* args.c */
 extern void dbl_arg_check(FunctionCallInfo fcinfo, int n);
-extern void dbl_arg_check_all(FunctionCallInfo fcinfo, int count);
 extern bool dbl_arg_is_text(Oid type);
 extern Oid	dbl_arg_type(FunctionCallInfo fcinfo, int n);
 extern text *dbl_arg_text(FunctionCallInfo fcinfo, int n);
@@ -1002,6 +1000,7 @@ extern bool dbl_args_map_call(const DblinkScannable *entry, int nargs,
 
 /* error.c */
 extern int	dbl_err_sqlstate(const char *sqlstate, int missing);
+extern bool dbl_err_has_sqlstate(const PGresult *res, int sqlstate);
 extern const char *dbl_err_where(DblinkConn *conn);
 extern void dbl_err_fill(DblinkError *error, DblinkConn *conn);
 extern void dbl_err_hint_single(DblinkError *error);
@@ -1032,7 +1031,7 @@ extern int	dbl_deadlock_patience;
 extern bool dbl_forward_notices;
 extern int	dbl_gather_failures;
 
-extern void dbl_settings_init(const char *version, void (*keep_assigned) (int limit),
-							  void (*loopback_keep_assigned) (int keep_ms));
+extern void dbl_settings_init(const char *version, GucIntAssignHook keep_assigned,
+							  GucIntAssignHook loopback_keep_assigned);
 
 #endif							/* DBLINK_H */

@@ -22,10 +22,8 @@
 
 #include "catalog/pg_type.h"
 #include "parser/parse_coerce.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/timestamp.h"
 
 /* A longer time limit is none: 30 years. */
 #define LONGEST_TIMEOUT_MS	1e12
@@ -47,16 +45,6 @@ dbl_arg_check(FunctionCallInfo fcinfo, int n)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("argument %d of function \"%s\" must not be null", n + 1,
 						get_func_name(fcinfo->flinfo->fn_oid))));
-}
-
-/*
- * The same for the first "count" arguments.
- */
-void
-dbl_arg_check_all(FunctionCallInfo fcinfo, int count)
-{
-	for (int n = 0; n < count; n++)
-		dbl_arg_check(fcinfo, n);
 }
 
 /*

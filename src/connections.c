@@ -264,10 +264,7 @@ dblink_disconnect_missing_ok(PG_FUNCTION_ARGS)
 	const char *name = dbl_params_arg(fcinfo, 0, "connection");
 
 	dbl_arg_check(fcinfo, 1);
-	if (PG_GETARG_BOOL(1))
-		(void) dbl_session_close_if_open(name);
-	else
-		dbl_session_close(name);
+	dbl_session_close(name, PG_GETARG_BOOL(1));
 	PG_RETURN_TEXT_P(cstring_to_text("OK"));
 }
 

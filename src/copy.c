@@ -27,7 +27,6 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "mb/pg_wchar.h"
 #include "nodes/parsenodes.h"
 #include "tcop/dest.h"
 #include "tcop/pquery.h"

@@ -158,6 +158,21 @@ tag_number(const char *number, bool *isnull)
 }
 
 /*
+ * A command is complete: return the number in its tag, or NULL.
+ */
+static Datum
+return_number(FunctionCallInfo fcinfo, DblinkConn *conn)
+{
+	bool		isnull;
+	int64		number = tag_number(conn->exchange.tuples, &isnull);
+
+	dbl_kept_release(conn);
+	if (isnull)
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(number);
+}
+
+/*
  * dblink_execute(connection, sql [, parameters]) returns bigint
  *
  * Runs SQL of any kind, and throws its rows away.  Returns the number in the tag of
@@ -169,23 +184,17 @@ dblink_execute(PG_FUNCTION_ARGS)
 {
 	DblinkCall	call;
 	DblinkConn *conn;
-	PGresult   *res;
-	int64		number = 0;
-	bool		isnull = true;
 
 	dbl_stream_yield_all();
 	read_call(fcinfo, 0, &call);
 	conn = dbl_session_get_or_open2(call.source);
 	dbl_kept_yield_to(call.sql);
 	dbl_ex_send_query(conn, call.sql, call.params);
-	res = dbl_ex_read_to_end(conn);
 
-	switch (PQresultStatus(res))
+	switch (PQresultStatus(dbl_ex_read_to_end(conn)))
 	{
 		case PGRES_COMMAND_OK:
 		case PGRES_TUPLES_OK:
-			number = tag_number(conn->exchange.tuples, &isnull);
-			break;
 		case PGRES_EMPTY_QUERY:
 			break;
 		default:
@@ -193,25 +202,7 @@ dblink_execute(PG_FUNCTION_ARGS)
 				dbl_err_throw_single(conn, "while executing command");
 			dbl_err_report_now(conn, true, "while executing command");
 	}
-	dbl_kept_release(conn);
-	if (isnull)
-		PG_RETURN_NULL();
-	PG_RETURN_INT64(number);
-}
-
-/*
- * Rows were copied: return their number, as the remote has told it.
- */
-static Datum
-end_copy(FunctionCallInfo fcinfo, DblinkConn *conn)
-{
-	bool		isnull;
-	int64		number = tag_number(conn->exchange.tuples, &isnull);
-
-	dbl_kept_release(conn);
-	if (isnull)
-		PG_RETURN_NULL();
-	PG_RETURN_INT64(number);
+	return return_number(fcinfo, conn);
 }
 
 /*
@@ -229,7 +220,7 @@ dblink_copy(PG_FUNCTION_ARGS)
 	const char *target = dbl_params_arg(fcinfo, 1, "target");
 	const char *sql = dbl_params_arg(fcinfo, 2, "query");
 
-	return end_copy(fcinfo, dbl_copy_query(source, target, sql));
+	return return_number(fcinfo, dbl_copy_query(source, target, sql));
 }
 
 /*
@@ -249,7 +240,7 @@ dblink_copy_cursor(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("rows must be of type %s", "refcursor")));
-	return end_copy(fcinfo, dbl_copy_cursor(source, target,
+	return return_number(fcinfo, dbl_copy_cursor(source, target,
 											TextDatumGetCString(PG_GETARG_DATUM(2))));
 }
 

@@ -19,7 +19,6 @@
 
 #include "dblink.h"
 
-#include "mb/pg_wchar.h"
 #include "utils/acl.h"
 #include "utils/memutils.h"
 

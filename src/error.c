@@ -23,7 +23,6 @@
 
 #include "dblink.h"
 
-#include "mb/pg_wchar.h"
 
 /*
  * Return a copy of "raw" in which every byte that is not valid in the database
@@ -120,6 +119,15 @@ dbl_err_sqlstate(const char *sqlstate, int missing)
 		return missing;
 	return MAKE_SQLSTATE(sqlstate[0], sqlstate[1], sqlstate[2],
 						 sqlstate[3], sqlstate[4]);
+}
+
+/*
+ * Check whether a result is this error.
+ */
+bool
+dbl_err_has_sqlstate(const PGresult *res, int sqlstate)
+{
+	return dbl_err_sqlstate(PQresultErrorField(res, PG_DIAG_SQLSTATE), 0) == sqlstate;
 }
 
 /*

@@ -25,7 +25,6 @@
 
 #include "dblink.h"
 
-#include "mb/pg_wchar.h"
 #include "storage/fd.h"
 #include "storage/latch.h"
 #include "storage/procarray.h"

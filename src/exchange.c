@@ -19,7 +19,6 @@
 #include "dblink.h"
 
 #include "access/xact.h"
-#include "mb/pg_wchar.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "utils/memutils.h"

@@ -23,7 +23,6 @@
 #include "dblink.h"
 
 #include "catalog/pg_type.h"
-#include "miscadmin.h"
 #include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 

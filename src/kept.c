@@ -123,6 +123,16 @@ dbl_kept_trim(int limit)
 }
 
 /*
+ * Assign hook of dblink.keep_connections.  Those above the limit are closed at once,
+ * because the session may be idle after this.
+ */
+void
+dbl_kept_assigned(int newval, void *extra)
+{
+	dbl_kept_trim(newval);
+}
+
+/*
  * Return the kept connection through a loopback server, NULL if there is none.
  */
 static DblinkConn *
@@ -141,15 +151,15 @@ kept_loopback(void)
 }
 
 /*
- * Close the kept connection through a loopback server, if it was to be kept for longer
- * than that.  Never throws.
+ * Assign hook of dblink.loopback_keep: likewise the connection that was to be kept for
+ * longer.
  */
 void
-dbl_kept_loopback_trim(int keep_ms)
+dbl_kept_loopback_assigned(int newval, void *extra)
 {
 	DblinkConn *conn = kept_loopback();
 
-	if (conn != NULL && conn->place.keep_ms > keep_ms)
+	if (conn != NULL && conn->place.keep_ms > newval)
 		dbl_reg_close(conn);
 }
 

@@ -29,7 +29,6 @@
 #include "catalog/pg_user_mapping.h"
 #include "commands/defrem.h"
 #include "common/cryptohash.h"
-#include "foreign/foreign.h"
 #include "parser/scansup.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"

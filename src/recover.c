@@ -30,7 +30,6 @@
 
 #include "dblink.h"
 
-#include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 

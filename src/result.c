@@ -50,6 +50,8 @@ typedef struct DblinkSink
 	bool	   *nulls;
 	void	   *domain_info;	/* what domain_check() has looked up */
 
+	DblinkAnswer answer;
+
 	/* Of one of several answers that are read in turns: */
 	Datum		label;			/* the first column of its rows */
 	int			nlabels;		/* 1 if there is one */
@@ -57,7 +59,6 @@ typedef struct DblinkSink
 	Tuplestorestate *shared;	/* where all results go; NULL: only the last
 								 * counts, and has a store of its own */
 	int			store_kb;		/* memory of that */
-	DblinkAnswer answer;
 } DblinkSink;
 
 /*
@@ -126,18 +127,6 @@ dbl_res_ask(const DblinkQuery *query, const char *sql, TupleDesc tupdesc)
 }
 
 /*
- * Check whether the remote refused to describe a statement because it knows no other
- * protocol than the simple one.  So does a connection for replication.
- */
-static bool
-is_protocol_refused(PGresult *description)
-{
-	const char *sqlstate = PQresultErrorField(description, PG_DIAG_SQLSTATE);
-
-	return sqlstate != NULL && strcmp(sqlstate, "08P01") == 0;
-}
-
-/*
  * Read the answer to that, and send the query: its result comes in binary if that
  * is safe.  Returns false if the remote refused the statement, and that was
  * reported as a NOTICE.
@@ -155,7 +144,9 @@ dbl_res_send_described(const DblinkQuery *query, const char *sql, TupleDesc tupd
 		dbl_ex_send_binary(conn, sql, query->params);
 		return true;
 	}
-	conn->simple_only = is_protocol_refused(description);
+
+	/* So a remote refuses that knows the simple protocol only, as for replication. */
+	conn->simple_only = dbl_err_has_sqlstate(description, ERRCODE_PROTOCOL_VIOLATION);
 	if (PQresultStatus(description) != PGRES_COMMAND_OK && !conn->simple_only)
 	{
 		dbl_err_report_now(conn, query->fail_on_error, query->action);
@@ -465,9 +456,9 @@ sink_command(DblinkSink *sink, PGresult *res)
  * false at the end.
  */
 static bool
-sink_part(DblinkSink *sink, DblinkAnswer *answer)
+sink_part(DblinkSink *sink)
 {
-	DblinkResultKind kind = dbl_answer_next(answer);
+	DblinkResultKind kind = dbl_answer_next(&sink->answer);
 	PGresult   *res = sink->query->conn->exchange.res;
 
 	if (kind == DBLINK_ROWS || kind == DBLINK_LAST_ROWS)
@@ -487,20 +478,19 @@ static bool
 sink_answer(DblinkSink *sink)
 {
 	MemoryContext caller_context = CurrentMemoryContext;
-	DblinkAnswer answer = {
-		.query = sink->query,
-		.context = caller_context,
-		.complete = sink->query->conn->exchange.phase == DBLINK_FETCHING
-	};
+	DblinkError *error = &sink->answer.error;
 
+	sink->answer.query = sink->query;
+	sink->answer.context = caller_context;
+	sink->answer.complete = sink->query->conn->exchange.phase == DBLINK_FETCHING;
 	sink->result_context = AllocSetContextCreate(caller_context, "dblink result",
 												 ALLOCSET_SMALL_SIZES);
 	MemoryContextSwitchTo(sink->result_context);
-	while (sink_part(sink, &answer))
+	while (sink_part(sink))
 		;
 	MemoryContextSwitchTo(caller_context);
 	MemoryContextDelete(sink->result_context);
-	if (answer.error.primary == NULL)
+	if (error->primary == NULL)
 	{
 		if (sink->tag != NULL && sink->tupdesc == sink->tag &&
 			sink->query->match != DBLINK_MATCH_POSITION)
@@ -508,7 +498,7 @@ sink_answer(DblinkSink *sink)
 		return true;
 	}
 
-	dbl_err_report(&answer.error, sink->query->fail_on_error ? ERROR : NOTICE,
+	dbl_err_report(error, sink->query->fail_on_error ? ERROR : NOTICE,
 				   sink->query->action);
 	if (sink->store != NULL)
 		tuplestore_end(sink->store);
@@ -614,7 +604,7 @@ dbl_res_sink_step(DblinkSink *sink)
 	if (sink->decoder != NULL)
 		dbl_styles_enter(dbl_dec_styles(sink->decoder), &sink->saved);
 	do
-		more = sink_part(sink, &sink->answer);
+		more = sink_part(sink);
 	while (more && ++nparts < TURN_PARTS && dbl_ex_is_ready(sink->query->conn));
 	if (sink->decoder != NULL)
 		dbl_styles_leave(&sink->saved);

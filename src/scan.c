@@ -27,7 +27,6 @@
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "executor/instrument.h"
-#include "foreign/foreign.h"
 #include "funcapi.h"
 #include "nodes/nodeFuncs.h"
 #include "pgstat.h"

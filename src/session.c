@@ -288,32 +288,23 @@ not_available(const char *name, const char *hint)
 
 /*
  * Close the open connection of this name, or the unnamed one for NULL.  Every role
- * may, because another role may have left one that is of no use to this one.  Returns
- * false if there is none.  Throws 55006 if its transaction follows ours, and what take()
- * throws.
+ * may, because another role may have left one that is of no use to this one.  Throws 08003
+ * if there is none, unless it may be missing; 55006 if its transaction follows ours, and
+ * what take() throws.
  */
-bool
-dbl_session_close_if_open(const char *name)
+void
+dbl_session_close(const char *name, bool missing_ok)
 {
 	DblinkConn *conn = dbl_reg_find(name);
 
 	if (conn != NULL)
 		conn = take(conn);
+	if (conn == NULL && !missing_ok)
+		not_available(name, NULL);
 	if (conn == NULL)
-		return false;
+		return;
 	dbl_follow_close_check(conn);
 	dbl_reg_close(conn);
-	return true;
-}
-
-/*
- * The same, but throws 08003 if there is none.
- */
-void
-dbl_session_close(const char *name)
-{
-	if (!dbl_session_close_if_open(name))
-		not_available(name, NULL);
 }
 
 /*
@@ -394,25 +385,16 @@ reserve_fd(DblinkConn *conn)
 }
 
 /*
- * Note where a connection that is about to be opened leads, and for whom.
+ * Begin to connect to the remote.  Notes where that leads, and for whom.
  */
-static void
-note_place(DblinkConn *conn, const DblinkConnInfo *conninfo)
+static DblinkAttempt *
+conn_start(DblinkConn *conn, const DblinkConnInfo *conninfo)
 {
 	conn->place.userid = GetUserId();
 	conn->place.serverid = conninfo->serverid;
 	if (conn->kind == DBLINK_NAMED)
 		dbl_opt_digest(conninfo, conn->place.digest);
 	dbl_loop_note(conn, conninfo);
-}
-
-/*
- * Begin to connect to the remote.
- */
-static DblinkAttempt *
-conn_start(DblinkConn *conn, const DblinkConnInfo *conninfo)
-{
-	note_place(conn, conninfo);
 	return dbl_est_start(conn, conninfo, make_room);
 }
 

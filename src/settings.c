@@ -27,12 +27,6 @@ int			dbl_gather_failures = DBLINK_GATHER_ERROR;
 /* What dblink.version shows. */
 static char *shown_version = NULL;
 
-/* Called when dblink.keep_connections gets another value. */
-static void (*keep_assigned_to) (int limit) = NULL;
-
-/* Likewise dblink.loopback_keep. */
-static void (*loopback_keep_assigned_to) (int keep_ms) = NULL;
-
 static const struct config_enum_entry streaming_options[] = {
 	{"off", DBLINK_STREAMING_OFF, false},
 	{"on", DBLINK_STREAMING_ON, false},
@@ -60,34 +54,13 @@ static const struct config_enum_entry gather_options[] = {
 };
 
 /*
- * Assign hook: connections that are kept above the limit are closed at once, because
- * the session may be idle after this.
- */
-static void
-keep_assigned(int newval, void *extra)
-{
-	keep_assigned_to(newval);
-}
-
-/*
- * Assign hook: likewise a connection that has been kept for longer than the new limit.
- */
-static void
-loopback_keep_assigned(int newval, void *extra)
-{
-	loopback_keep_assigned_to(newval);
-}
-
-/*
  * Define the settings; called once, when the library is loaded.  dblink.version can't
  * be set: stock lacks it, so it tells which dblink this is.
  */
 void
-dbl_settings_init(const char *version, void (*keep_hook) (int limit),
-				  void (*loopback_keep_hook) (int keep_ms))
+dbl_settings_init(const char *version, GucIntAssignHook keep_assigned,
+				  GucIntAssignHook loopback_keep_assigned)
 {
-	keep_assigned_to = keep_hook;
-	loopback_keep_assigned_to = loopback_keep_hook;
 	DefineCustomStringVariable("dblink.version",
 							   "Shows the version of this dblink.",
 							   NULL,

@@ -216,7 +216,8 @@ table_set_keys(DblinkTable *table, ArrayType *vector, int count)
 static void
 table_begin(DblinkTable *table, FunctionCallInfo fcinfo, int nargs)
 {
-	dbl_arg_check_all(fcinfo, nargs);
+	for (int n = 0; n < nargs; n++)
+		dbl_arg_check(fcinfo, n);
 	table->rel = readable_open(dbl_arg_text(fcinfo, 0));
 	table->name = table_name(table->rel);
 	table_set_columns(table);

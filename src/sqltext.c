@@ -20,7 +20,6 @@
 
 #include "nodes/nodeFuncs.h"
 #include "nodes/parsenodes.h"
-#include "parser/parser.h"
 #include "utils/memutils.h"
 
 /*

@@ -35,7 +35,6 @@
 
 #include "access/xact.h"
 #include "executor/tuptable.h"
-#include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 

@@ -124,17 +124,6 @@ dbl_watch_look(DblinkConn *conn)
 }
 
 /*
- * Check whether a result says that the statement was cancelled.
- */
-static bool
-is_cancelled(const PGresult *res)
-{
-	const char *sqlstate = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-
-	return sqlstate != NULL && strcmp(sqlstate, "57014") == 0;
-}
-
-/*
  * Throw 40P01 if the result being looked at says that the statement was cancelled, and
  * it was because of a deadlock.
  */
@@ -143,7 +132,7 @@ dbl_watch_result_check(DblinkConn *conn)
 {
 	const DblinkDeadlock *deadlock = conn->exchange.watch.deadlock;
 
-	if (deadlock == NULL || !is_cancelled(conn->exchange.res))
+	if (deadlock == NULL || !dbl_err_has_sqlstate(conn->exchange.res, ERRCODE_QUERY_CANCELED))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_T_R_DEADLOCK_DETECTED),
