@@ -515,6 +515,14 @@ typedef enum DblinkMatch
 	DBLINK_MATCH_SCALAR			/* there is one */
 } DblinkMatch;
 
+/* The time that the reader of a stream, or of several, takes for itself (stream.c). */
+typedef struct DblinkReaderTime
+{
+	int64		left_at;		/* since when it does not wait for a remote,
+								 * ms */
+	int64		taken_ms;		/* how long it did not, until then */
+} DblinkReaderTime;
+
 /* A query that has been sent, and what to do with its answer. */
 typedef struct DblinkQuery
 {
@@ -528,7 +536,8 @@ typedef struct DblinkQuery
 	Oid			domain;			/* over the row type, to be checked; or 0 */
 	bool		async;			/* an earlier call sent it, and may have read
 								 * some of its results */
-	bool		gathered;		/* with others: an error cancels them all */
+	DblinkReaderTime *gathered; /* with others, whose reader is one: an error
+								 * cancels them all; or NULL */
 	bool		for_client;		/* its rows go to this session's client */
 	const char *origin;			/* which of them it is, in words; or NULL */
 } DblinkQuery;

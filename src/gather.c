@@ -53,6 +53,7 @@ struct DblinkGather
 	DblinkStream **streams;		/* of each member, NULL at its end; only if
 								 * they are streamed */
 	int			turn;			/* whose it is */
+	DblinkReaderTime time;		/* of the reader of all streams */
 	const char *source;			/* how the rows of one that ended came */
 };
 
@@ -456,7 +457,7 @@ dbl_gather_open(const DblinkCall *call, TupleDesc tupdesc, bool may_stream,
 		gather->members[i].query.fail_on_error = !gather->skip;
 		gather->members[i].query.params = call->params;
 		gather->members[i].query.single = call->params != NULL;
-		gather->members[i].query.gathered = true;
+		gather->members[i].query.gathered = &gather->time;
 		gather->members[i].query.for_client = for_client;
 	}
 

@@ -85,9 +85,9 @@ struct DblinkStream
 	int			nrows;			/* rows in it */
 	DblinkValue *values;		/* of the current row of it */
 
-	int64		left_at;		/* since when the reader does not wait for the
-								 * remote, ms */
-	int64		away_ms;		/* how long it did not, until then */
+	DblinkReaderTime *time;		/* of the reader: its own, or that of all that
+								 * are gathered */
+	DblinkReaderTime own_time;
 };
 
 static dlist_head streams = DLIST_STATIC_INIT(streams);
@@ -118,6 +118,18 @@ coarse_now(void)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 #endif
 	return (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/*
+ * The reader has not waited for a remote until now.
+ */
+static void
+count_time(DblinkReaderTime *time)
+{
+	int64		now = coarse_now();
+
+	time->taken_ms += now - time->left_at;
+	time->left_at = now;
 }
 
 /*
@@ -234,11 +246,11 @@ next_part(DblinkStream *stream)
 		stream->reading = false;
 	else if (kind == DBLINK_COMMAND)
 		dbl_answer_fail(&stream->answer,
-						  psprintf("remote server answered a query for rows with \"%s\"",
-								   dbl_err_clean(PQcmdStatus(stream->reader.conn->exchange.res))));
+						psprintf("remote server answered a query for rows with \"%s\"",
+								 dbl_err_clean(PQcmdStatus(stream->reader.conn->exchange.res))));
 	else if (stream->one_result)
 		dbl_answer_fail(&stream->answer,
-						  "remote server answered a query with more than one result");
+						"remote server answered a query with more than one result");
 	else
 	{
 		stream->one_result = kind == DBLINK_LAST_ROWS;
@@ -289,7 +301,6 @@ gather(DblinkStream *stream)
 		dbl_batch_clear(stream->batch);
 	if (!next_rows(stream))
 		return;
-	stream->left_at = coarse_now();
 	stream->has_new = true;
 	if (first || stream->nrows > 1)
 		return;
@@ -321,6 +332,7 @@ gather_some(DblinkStream *stream)
 		dbl_stream_await(stream->reader.conn);
 		gather(stream);
 	}
+	stream->time->left_at = coarse_now();
 }
 
 /*
@@ -434,7 +446,8 @@ dbl_stream_start(const DblinkQuery *query, TupleDesc tupdesc, DblinkSqlTraits sq
 	stream->answer.query = &stream->query;
 	stream->answer.context = context;
 	stream->answer.complete = query->async || ex->phase == DBLINK_FETCHING;
-	stream->left_at = coarse_now();
+	stream->time = query->gathered != NULL ? query->gathered : &stream->own_time;
+	stream->time->left_at = coarse_now();
 
 	/*
 	 * If the local statement fails, only what can have no effects may be
@@ -568,14 +581,11 @@ stored_next(DblinkStream *stream, Datum *values, bool *nulls)
 static bool
 is_overdue(DblinkStream *stream)
 {
-	int64		now;
-
-	if (!stream->reading || stream->is_copied || dbl_stream_hold_time < 0)
+	if ((!stream->reading && stream->query.gathered == NULL) ||
+		stream->is_copied || dbl_stream_hold_time < 0)
 		return false;
-	now = coarse_now();
-	stream->away_ms += now - stream->left_at;
-	stream->left_at = now;
-	return stream->away_ms > dbl_stream_hold_time;
+	count_time(stream->time);
+	return stream->reading && stream->time->taken_ms > dbl_stream_hold_time;
 }
 
 /*
@@ -595,7 +605,7 @@ await_client(DblinkStream *stream)
 	while (!dbl_remote_client_wait(timeout) && !is_overdue(stream))
 	{
 		dbl_ex_serve_interrupts();
-		timeout = dbl_stream_hold_time - stream->away_ms + 1;
+		timeout = dbl_stream_hold_time - stream->time->taken_ms + 1;
 	}
 }
 
@@ -619,7 +629,9 @@ dbl_stream_is_ready(DblinkStream *stream)
 		return true;
 	if (stream->reader.conn == NULL)
 		return true;
+	count_time(stream->time);
 	gather(stream);
+	stream->time->left_at = coarse_now();
 	return !stream->reading || has_received(stream);
 }
 
@@ -661,8 +673,8 @@ dbl_stream_next(DblinkStream *stream, Datum *values, bool *nulls)
 		return stored_next(stream, values, nulls);
 	if (!convert_next(stream, values, nulls))
 		return false;
-	if (stream->reading)
-		stream->left_at = coarse_now();
+	if (stream->reading || stream->query.gathered != NULL)
+		stream->time->left_at = coarse_now();
 	return true;
 }
 
@@ -837,31 +849,26 @@ dbl_stream_await(DblinkConn *conn)
 }
 
 /*
- * Wait until one of several streams may be ready, of which none is.  The time counts for
- * none of them as their reader's.
+ * Wait until one of several streams that are gathered may be ready, of which none is;
+ * there is one.
  */
 void
 dbl_stream_await_any(DblinkStream **awaited, int nawaited)
 {
 	List	   *conns = NIL;
-	int64		now = coarse_now();
+	DblinkReaderTime *time = NULL;
 	int			i;
 
 	for (i = 0; i < nawaited; i++)
 	{
 		if (awaited[i] == NULL)
 			continue;
-		awaited[i]->away_ms += now - awaited[i]->left_at;
+		time = awaited[i]->time;
 		conns = lappend(conns, awaited[i]->reader.conn);
 	}
 	await(conns);
+	time->left_at = coarse_now();
 	list_free(conns);
-	now = coarse_now();
-	for (i = 0; i < nawaited; i++)
-	{
-		if (awaited[i] != NULL)
-			awaited[i]->left_at = now;
-	}
 }
 
 /*

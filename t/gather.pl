@@ -79,6 +79,14 @@ is(rows_came('', "SELECT * FROM dblink_gather($four, 'INSERT INTO written VALUES
 is(rows_came('BEGIN; SAVEPOINT s', "SELECT * FROM $big"), 'Function: dblink_gather t; Connections: a, b, c, d; Remote SQL: SELECT g, filler FROM big; Remote Rows: materialized', 'in a subtransaction all is collected');
 like(rows_came('', "SELECT * FROM (VALUES (1)) v(x), LATERAL dblink_gather(CASE x WHEN 1 THEN $four END, 'SELECT 1') AS t(conn text, y int)"), qr/^$|Function Scan|materialized|streamed/, 'LATERAL');
 
+# Converting the rows of one is not the time of the plan for the others either.
+$s->run("CREATE DOMAIN slow_to_read AS int CHECK (CASE WHEN VALUE <= 10 THEN pg_sleep(0.03)::text = '' ELSE true END)");
+my $hold = "SET dblink.stream_hold_time = '200ms'";
+# should stream: 1,200 ms are spent in conversions
+like(rows_came($hold, "SELECT count(*) FROM dblink_gather($four, 'SELECT g, filler FROM big') AS t(conn text, g slow_to_read, f text)"), qr/Remote Rows: streamed/, 'types that are slow to read');
+# should be read ahead: the plan spends 300 ms with the rows of each, 1,200 in all
+like(rows_came("$hold; SET dblink.streaming = always", "SELECT count(CASE WHEN g <= 10 THEN pg_sleep(0.03)::text END) FROM $big"), qr/Remote Rows: read ahead/, 'a plan that is slow');
+
 # The first row of one is there while another's server is still at work.
 $locker->run('SELECT pg_advisory_lock(1)');
 foreach my $streaming ('on', 'off')
