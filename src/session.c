@@ -14,10 +14,12 @@
  * Connections do not belong to a transaction or a role otherwise: they stay
  * open across rollback, SET ROLE and DISCARD ALL, until the session ends.
  *
- * Nesting levels are the clock, and not resource owners: a stream lives at level
- * 1 only, and every other call begins and ends at one level, so nothing has to be
- * handed from an owner to its parent; and a resource owner's callback would be
- * called for each portal of the session.
+ * Nesting levels are the clock, and not resource owners.  Their release callback is
+ * called for one owner after another, of each portal and subtransaction that aborts; what
+ * they have left would be settled one after another, too, and an abort could not have
+ * one deadline.  Nor is there a need: a stream lives at level 1 only, and every other
+ * call begins and ends at one level, so nothing has to be handed from an owner to its
+ * parent.
  *
  *-------------------------------------------------------------------------
  */
