@@ -11,6 +11,7 @@
  *	src/sqlbuild.c		dblink_get_pkey, dblink_build_sql_*; knows no libpq
  *	src/planner.c		the streaming scan in the planner
  *	src/scan.c			the streaming scan in the executor
+ *	src/explain.c		the streaming scan in EXPLAIN
  *	src/shape.c			what the shape of a plan says about a scan
  *	src/quick.c			what in a plan may take its time
  *	src/run.c			executor runs and utility statements around a stream
@@ -671,6 +672,10 @@ extern void dbl_plan_init(const DblinkScannable *functions);
 /* scan.c */
 extern void dbl_scan_init(const DblinkScannable *functions);
 extern const CustomScanMethods dbl_scan_methods;
+
+/* explain.c */
+extern void dbl_explain_call(Plan *plan, const DblinkScannable *entry,
+							 const DblinkArgMap *map, List *ancestors, ExplainState *es);
 
 /* shape.c */
 extern bool dbl_shape_is_read_again(Plan *scan, EState *estate, int eflags);

@@ -34,7 +34,6 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/ruleutils.h"
 
 /* State of a scan; the first field is the executor's. */
 typedef struct DblinkScanState
@@ -692,139 +691,6 @@ rescan_scan(CustomScanState *node)
 }
 
 /*
- * The argument with this index, if it is a constant string; else NULL.
- */
-static const char *
-constant_argument(DblinkScanState *state, int i)
-{
-	Const	   *arg = (Const *) list_nth(state->call->args, i);
-
-	if (!IsA(arg, Const) || arg->constisnull || arg->consttype != TEXTOID)
-		return NULL;
-	return TextDatumGetCString(arg->constvalue);
-}
-
-/*
- * EXPLAIN: an argument, as a string if it is one, else as an expression.
- */
-static void
-explain_argument(DblinkScanState *state, const char *label, int i, List *ancestors,
-				 ExplainState *es)
-{
-	const char *text = constant_argument(state, i);
-
-	if (text == NULL)
-	{
-		List	   *context = set_deparse_context_plan(es->deparse_cxt,
-													   state->css.ss.ps.plan, ancestors);
-
-		text = deparse_expression(list_nth(state->call->args, i), context,
-								  es->verbose || list_length(es->rtable) > 1, false);
-	}
-	ExplainPropertyText(label, text, es);
-}
-
-/*
- * EXPLAIN: check whether a connection is shown.
- */
-static bool
-is_shown(const char *name)
-{
-	return dbl_reg_find(name) != NULL ||
-		(strlen(name) < NAMEDATALEN && GetForeignServerByName(name, true) != NULL);
-}
-
-/*
- * EXPLAIN: the connection, if it is an open one or a foreign server.  It may be a
- * conninfo string, which is never shown.
- */
-static void
-explain_connection(DblinkScanState *state, ExplainState *es)
-{
-	const char *name = NULL;
-
-	if (state->map.name >= 0)
-		name = constant_argument(state, state->map.name);
-	if (name != NULL && is_shown(name))
-		ExplainPropertyText("Connection", name, es);
-}
-
-/*
- * EXPLAIN: likewise all connections of an array.
- */
-static void
-explain_connections(DblinkScanState *state, ExplainState *es)
-{
-	Const	   *arg = (Const *) linitial(state->call->args);
-	List	   *shown = NIL;
-	Datum	   *names;
-	bool	   *nulls;
-	int			n;
-	int			i;
-
-	if (!IsA(arg, Const) || arg->constisnull || arg->consttype != TEXTARRAYOID)
-		return;
-	deconstruct_array(DatumGetArrayTypeP(arg->constvalue), TEXTOID, -1, false, TYPALIGN_INT,
-					  &names, &nulls, &n);
-	for (i = 0; i < n; i++)
-	{
-		char	   *name = nulls[i] ? NULL : TextDatumGetCString(names[i]);
-
-		if (name == NULL || !is_shown(name))
-			return;
-		shown = lappend(shown, name);
-	}
-	ExplainPropertyList("Connections", shown, es);
-}
-
-/*
- * EXPLAIN: the function and its alias, in the words that a function scan has for them.
- */
-static void
-explain_function(DblinkScanState *state, ExplainState *es)
-{
-	CustomScan *cscan = (CustomScan *) state->css.ss.ps.plan;
-	const char *function = get_func_name(state->call->funcid);
-	const char *alias = strVal(lsecond(cscan->custom_private));
-
-	if (es->format != EXPLAIN_FORMAT_TEXT)
-	{
-		ExplainPropertyText("Function Name", function, es);
-		ExplainPropertyText("Alias", alias, es);
-		return;
-	}
-	if (strcmp(function, alias) == 0)
-		ExplainPropertyText("Function", quote_identifier(function), es);
-	else
-		ExplainPropertyText("Function", psprintf("%s %s", quote_identifier(function),
-												 quote_identifier(alias)), es);
-}
-
-/*
- * EXPLAIN: the parameters, as expressions.
- */
-static void
-explain_parameters(DblinkScanState *state, List *ancestors, ExplainState *es)
-{
-	List	   *context = set_deparse_context_plan(es->deparse_cxt,
-												   state->css.ss.ps.plan, ancestors);
-	List	   *args = state->call->args;
-	StringInfoData buf;
-	int			i;
-
-	if (state->map.first + 1 >= list_length(args))
-		return;
-	initStringInfo(&buf);
-	for (i = state->map.first + 1; i < list_length(args); i++)
-		appendStringInfo(&buf, "%s%s%s", buf.len > 0 ? ", " : "",
-						 state->call->funcvariadic ? "VARIADIC " : "",
-						 deparse_expression(list_nth(args, i), context,
-											es->verbose || list_length(es->rtable) > 1,
-											false));
-	ExplainPropertyText("Parameters", buf.data, es);
-}
-
-/*
  * EXPLAIN: what is scanned; after running, where the rows came from.
  */
 static void
@@ -832,22 +698,7 @@ explain_scan(CustomScanState *node, List *ancestors, ExplainState *es)
 {
 	DblinkScanState *state = (DblinkScanState *) node;
 
-	explain_function(state, es);
-	if (state->entry->takes_array)
-		explain_connections(state, es);
-	else
-		explain_connection(state, es);
-	if (state->map.first < list_length(state->call->args) &&
-		(state->entry->function == DBLINK_SCAN_RECORD || state->entry->takes_params))
-		explain_argument(state, "Remote SQL", state->map.first, ancestors, es);
-	if (state->entry->takes_params)
-		explain_parameters(state, ancestors, es);
-	if (state->entry->function == DBLINK_SCAN_FETCH)
-	{
-		explain_argument(state, "Remote Cursor", state->map.first, ancestors, es);
-		explain_argument(state, "Rows to Fetch", state->map.first + 1, ancestors, es);
-	}
-
+	dbl_explain_call(node->ss.ps.plan, state->entry, &state->map, ancestors, es);
 	note_source(state);
 	if (es->analyze && state->source != NULL)
 		ExplainPropertyText("Remote Rows", state->source, es);
