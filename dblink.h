@@ -814,8 +814,16 @@ extern void dbl_recover_all(void);
 extern void dbl_deadlock_init(void);
 
 /* registry.c */
+
+/* Loop through all connections; the current one may be closed. */
+#define dbl_reg_foreach(conn) \
+	for (DblinkConn *conn = dbl_reg_next(NULL), *conn##__next; \
+		 conn != NULL && (conn##__next = dbl_reg_next(conn), true); \
+		 conn = conn##__next)
+
 extern void dbl_reg_init(void);
-extern dlist_head *dbl_reg_list(void);
+extern DblinkConn *dbl_reg_next(DblinkConn *conn);
+extern void dbl_reg_move_last(DblinkConn *conn);
 extern DblinkConn *dbl_reg_find(const char *name);
 extern DblinkConn *dbl_reg_new(DblinkConnKind kind);
 extern void dbl_reg_enter_name(DblinkConn *conn, const char *name);

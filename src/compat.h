@@ -70,6 +70,24 @@ extern bool libpqsrv_is_valid_proxy_option(const char *keyword)
 	raw_expression_tree_walker(node, (void *) (walker), context)
 #endif
 
+/* Since 17 a list is looped through without a cell. */
+#if PG_VERSION_NUM < 170000
+#define foreach_internal(type, pointer, var, lst, func) \
+	for (type pointer var = 0, pointer var##__outerloop = (type pointer) 1; \
+		 var##__outerloop; \
+		 var##__outerloop = 0) \
+		for (ForEachState var##__state = {(lst), 0}; \
+			 var##__state.l != NIL && \
+			 var##__state.i < var##__state.l->length && \
+			 (var = (type pointer) func(&var##__state.l->elements[var##__state.i]), true); \
+			 var##__state.i++)
+
+#define foreach_ptr(type, var, lst)	foreach_internal(type, *, var, lst, lfirst)
+#define foreach_int(var, lst)	foreach_internal(int, , var, lst, lfirst_int)
+#define foreach_oid(var, lst)	foreach_internal(Oid, , var, lst, lfirst_oid)
+#define foreach_node(type, var, lst)	foreach_ptr(type, var, lst)
+#endif
+
 /* Since 18 a library has a name and a version, see pg_get_loaded_modules(). */
 #ifndef PG_MODULE_MAGIC_EXT
 #define PG_MODULE_MAGIC_EXT(...)	PG_MODULE_MAGIC

@@ -210,7 +210,6 @@ dblink_connections(PG_FUNCTION_ARGS)
 {
 	TupleDesc	tupdesc = CreateTemplateTupleDesc(lengthof(columns));
 	Tuplestorestate *store;
-	dlist_iter	iter;
 	int			i;
 
 	dbl_res_begin(fcinfo);
@@ -218,10 +217,8 @@ dblink_connections(PG_FUNCTION_ARGS)
 		TupleDescInitEntry(tupdesc, i + 1, columns[i].name, columns[i].type, -1, 0);
 	TupleDescFinalize(tupdesc);
 	store = dbl_res_return(fcinfo, tupdesc);
-	dlist_foreach(iter, dbl_reg_list())
+	dbl_reg_foreach(conn)
 	{
-		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
-
 		if (conn->open)
 			store_conn(store, tupdesc, conn);
 	}

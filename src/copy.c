@@ -85,7 +85,8 @@ typedef struct Copy
 	char	   *buf;			/* text that was not sent yet */
 	int			len;
 
-	bool		hold;			/* all rows are set aside until the run is over */
+	bool		hold;			/* all rows are set aside until the run is
+								 * over */
 	Tuplestorestate *aside;		/* rows that were set aside */
 	int64		naside;			/* rows in it */
 	TupleTableSlot *slot;		/* for reading them */

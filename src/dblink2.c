@@ -241,7 +241,7 @@ dblink_copy_cursor(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("rows must be of type %s", "refcursor")));
 	return return_number(fcinfo, dbl_copy_cursor(source, target,
-											TextDatumGetCString(PG_GETARG_DATUM(2))));
+												 TextDatumGetCString(PG_GETARG_DATUM(2))));
 }
 
 /*

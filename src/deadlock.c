@@ -134,11 +134,8 @@ is_surely_here(const DblinkConn *conn)
 static bool
 is_idle_sibling(const DblinkConn *conn, int pid)
 {
-	dlist_iter	iter;
-
-	dlist_foreach(iter, dbl_reg_list())
+	dbl_reg_foreach(other)
 	{
-		DblinkConn *other = dlist_container(DblinkConn, node, iter.cur);
 		PGTransactionStatusType status = PQtransactionStatus(other->pgconn);
 
 		if (other != conn && other->open && PQbackendPID(other->pgconn) == pid &&

@@ -67,7 +67,8 @@ struct DblinkAttempt
 	PostgresPollingStatusType status;	/* what libpq waits for */
 	long		timeout;		/* for each address, in ms; -1 for none */
 	TimestampTz deadline;		/* of this one: */
-	char		address[2 * NI_MAXHOST + NI_MAXSERV];	/* host, address and port */
+	char		address[2 * NI_MAXHOST + NI_MAXSERV];	/* host, address and
+														 * port */
 };
 
 /*
@@ -306,12 +307,8 @@ connect_step(DblinkAttempt *attempt)
 static void
 step_others(List *others)
 {
-	ListCell   *cell;
-
-	foreach(cell, others)
+	foreach_ptr(DblinkAttempt, other, others)
 	{
-		DblinkAttempt *other = lfirst(cell);
-
 		if (!is_over(other) && address_time_left(other) != 0 &&
 			dbl_remote_is_ready(other->conn, wanted_event(other)))
 			connect_step(other);
@@ -327,12 +324,9 @@ wait_with_others(DblinkAttempt *attempt, long left, uint32 wait_event, List *oth
 {
 	List	   *conns = list_make1(attempt->conn);
 	List	   *events = list_make1_int(wanted_event(attempt));
-	ListCell   *cell;
 
-	foreach(cell, others)
+	foreach_ptr(DblinkAttempt, other, others)
 	{
-		DblinkAttempt *other = lfirst(cell);
-
 		if (is_over(other) || address_time_left(other) == 0)
 			continue;
 		conns = lappend(conns, other->conn);

@@ -702,17 +702,15 @@ dbl_ex_wait(DblinkConn *conn, long timeout_ms)
 void
 dbl_ex_wait_any(List *conns, long timeout_ms)
 {
-	ListCell   *cell;
-
-	foreach(cell, conns)
-		timeout_ms = time_to_wait(lfirst(cell), timeout_ms);
+	foreach_ptr(DblinkConn, conn, conns)
+		timeout_ms = time_to_wait(conn, timeout_ms);
 	dbl_remote_wait_any(conns, NIL, timeout_ms, dbl_wait_event(DBLINK_WAIT_GET_RESULT));
 	dbl_ex_serve_interrupts();
-	foreach(cell, conns)
+	foreach_ptr(DblinkConn, conn, conns)
 	{
-		dbl_watch_look(lfirst(cell));
-		(void) dbl_ex_consume(lfirst(cell));
-		dbl_notice_report(lfirst(cell));
+		dbl_watch_look(conn);
+		(void) dbl_ex_consume(conn);
+		dbl_notice_report(conn);
 	}
 }
 

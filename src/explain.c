@@ -56,7 +56,7 @@ show_argument(const Shown *shown, const char *label, int i)
 {
 	const char *text = constant_string(list_nth(shown->call->args, i));
 
-	ExplainPropertyText(label, text != NULL ? text : deparse_argument(shown, i), shown->es);
+	ExplainPropertyText(label, text !=NULL ? text : deparse_argument(shown, i), shown->es);
 }
 
 /*

@@ -61,12 +61,9 @@ static List *
 followers(void)
 {
 	List	   *conns = NIL;
-	dlist_iter	iter;
 
-	dlist_foreach(iter, dbl_reg_list())
+	dbl_reg_foreach(conn)
 	{
-		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
-
 		if (conn->follow.state != DBLINK_FOLLOW_NONE)
 			conns = lappend(conns, conn);
 	}
@@ -357,14 +354,12 @@ finish_async(DblinkConn *conn)
 static void
 run_control_on_all(List *conns, const char *sql, const char *action)
 {
-	ListCell   *cell;
-
-	foreach(cell, conns)
-		dbl_ex_send_control(lfirst(cell), sql);
-	foreach(cell, conns)
+	foreach_ptr(DblinkConn, conn, conns)
+		dbl_ex_send_control(conn, sql);
+	foreach_ptr(DblinkConn, conn, conns)
 	{
-		if (PQresultStatus(dbl_ex_read_to_end(lfirst(cell))) != PGRES_COMMAND_OK)
-			dbl_err_report_now(lfirst(cell), true, action);
+		if (PQresultStatus(dbl_ex_read_to_end(conn)) != PGRES_COMMAND_OK)
+			dbl_err_report_now(conn, true, action);
 	}
 }
 
@@ -376,11 +371,9 @@ run_control_on_all(List *conns, const char *sql, const char *action)
 static bool
 is_check_needed(List *conns)
 {
-	ListCell   *cell;
-
-	foreach(cell, conns)
+	foreach_ptr(DblinkConn, conn, conns)
 	{
-		if (((DblinkConn *) lfirst(cell))->loops_back)
+		if (conn->loops_back)
 			return true;
 	}
 	return list_length(conns) > 1;
@@ -393,12 +386,8 @@ is_check_needed(List *conns)
 static void
 send_commits(List *conns)
 {
-	ListCell   *cell;
-
-	foreach(cell, conns)
+	foreach_ptr(DblinkConn, conn, conns)
 	{
-		DblinkConn *conn = lfirst(cell);
-
 		Assert(conn->follow.state == DBLINK_FOLLOW_ACTIVE);
 		Assert(conn->follow.savepoints == NIL);
 		conn->follow.state = DBLINK_FOLLOW_COMMITTING;
@@ -454,12 +443,9 @@ static bool
 read_answers(List *conns)
 {
 	bool		awaited = false;
-	ListCell   *cell;
 
-	foreach(cell, conns)
+	foreach_ptr(DblinkConn, conn, conns)
 	{
-		DblinkConn *conn = lfirst(cell);
-
 		if (!is_awaited(conn))
 			continue;
 		if (dbl_ex_poll(conn))
@@ -479,12 +465,9 @@ wait_for_some(List *conns)
 {
 	struct pollfd pfds[MAX_WAITED] = {0};
 	int			n = 0;
-	ListCell   *cell;
 
-	foreach(cell, conns)
+	foreach_ptr(DblinkConn, conn, conns)
 	{
-		DblinkConn *conn = lfirst(cell);
-
 		if (!is_awaited(conn) || n == MAX_WAITED)
 			continue;
 		pfds[n].fd = PQsocket(conn->pgconn);
@@ -530,11 +513,10 @@ static int
 count_state(List *conns, DblinkFollowState state)
 {
 	int			count = 0;
-	ListCell   *cell;
 
-	foreach(cell, conns)
+	foreach_ptr(DblinkConn, conn, conns)
 	{
-		if (((DblinkConn *) lfirst(cell))->follow.state == state)
+		if (conn->follow.state == state)
 			count++;
 	}
 	return count;
@@ -564,11 +546,9 @@ static void
 append_names(StringInfo buf, List *conns, DblinkFollowState state, const char *meaning)
 {
 	bool		first = true;
-	ListCell   *cell;
 
-	foreach(cell, conns)
+	foreach_ptr(DblinkConn, conn, conns)
 	{
-		DblinkConn *conn = lfirst(cell);
 		const char *message;
 
 		if (conn->follow.state != state)
@@ -590,7 +570,6 @@ pg_noreturn static void
 resolution_unknown(List *conns)
 {
 	StringInfoData buf;
-	ListCell   *cell;
 
 	initStringInfo(&buf);
 	appendStringInfoString(&buf, _("The local transaction is rolled back."));
@@ -602,8 +581,8 @@ resolution_unknown(List *conns)
 				 _(" Not committed on connection"));
 	append_names(&buf, conns, DBLINK_FOLLOW_COMMITTING,
 				 _(" Unknown on connection"));
-	foreach(cell, conns)
-		((DblinkConn *) lfirst(cell))->follow.reported = true;
+	foreach_ptr(DblinkConn, conn, conns)
+		conn->follow.reported = true;
 	ereport(ERROR,
 			(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
 			 errmsg("transaction resolution unknown"),
@@ -617,17 +596,15 @@ resolution_unknown(List *conns)
 static void
 outcome_check(List *conns)
 {
-	ListCell   *cell;
-
 	if (count_state(conns, DBLINK_FOLLOW_COMMITTED) == list_length(conns))
 		return;
 	if (count_state(conns, DBLINK_FOLLOW_COMMITTED) > 0 ||
 		count_state(conns, DBLINK_FOLLOW_COMMITTING) > 0)
 		resolution_unknown(conns);
-	foreach(cell, conns)
+	foreach_ptr(DblinkConn, conn, conns)
 	{
-		if (((DblinkConn *) lfirst(cell))->follow.state == DBLINK_FOLLOW_ENDED)
-			not_committed(lfirst(cell));
+		if (conn->follow.state == DBLINK_FOLLOW_ENDED)
+			not_committed(conn);
 	}
 	elog(ERROR, "no remote transaction was committed");
 }
@@ -638,16 +615,14 @@ outcome_check(List *conns)
 static void
 prepare_commit(List *conns)
 {
-	ListCell   *cell;
-
-	foreach(cell, conns)
-		finish_async(lfirst(cell));
-	foreach(cell, conns)
-		state_check(lfirst(cell));
+	foreach_ptr(DblinkConn, conn, conns)
+		finish_async(conn);
+	foreach_ptr(DblinkConn, conn, conns)
+		state_check(conn);
 	if (is_check_needed(conns))
 		run_control_on_all(conns, "SET CONSTRAINTS ALL IMMEDIATE", COMMITTING);
-	foreach(cell, conns)
-		dbl_ex_await_cancel(lfirst(cell));
+	foreach_ptr(DblinkConn, conn, conns)
+		dbl_ex_await_cancel(conn);
 	dbl_ex_serve_interrupts();
 }
 
@@ -662,7 +637,6 @@ void
 dbl_follow_commit(void)
 {
 	List	   *conns = followers();
-	ListCell   *cell;
 
 	if (conns == NIL)
 		return;
@@ -675,8 +649,8 @@ dbl_follow_commit(void)
 
 	outcome_check(conns);
 	QueryCancelPending = false;
-	foreach(cell, conns)
-		dbl_notice_report(lfirst(cell));
+	foreach_ptr(DblinkConn, conn, conns)
+		dbl_notice_report(conn);
 	list_free(conns);
 }
 
@@ -723,26 +697,18 @@ send_release(DblinkConn *conn, int level)
 void
 dbl_follow_release(int level)
 {
-	dlist_iter	iter;
-
-	dlist_foreach(iter, dbl_reg_list())
+	dbl_reg_foreach(conn)
 	{
-		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
-
 		if (has_savepoint(conn, level))
 			state_check(conn);
 	}
-	dlist_foreach(iter, dbl_reg_list())
+	dbl_reg_foreach(conn)
 	{
-		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
-
 		if (has_savepoint(conn, level))
 			send_release(conn, level);
 	}
-	dlist_foreach(iter, dbl_reg_list())
+	dbl_reg_foreach(conn)
 	{
-		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
-
 		if (conn->follow.state != DBLINK_FOLLOW_ACTIVE || savepoint_level(conn) < level)
 			continue;
 		if (PQresultStatus(dbl_ex_read_to_end(conn)) != PGRES_COMMAND_OK)
@@ -804,12 +770,8 @@ warn(const DblinkConn *conn)
 void
 dbl_follow_abort(int level)
 {
-	dlist_mutable_iter iter;
-
-	dlist_foreach_modify(iter, dbl_reg_list())
+	dbl_reg_foreach(conn)
 	{
-		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
-
 		switch (conn->follow.state)
 		{
 			case DBLINK_FOLLOW_NONE:
@@ -881,12 +843,8 @@ dbl_follow_lost(DblinkConn *conn)
 void
 dbl_follow_end(void)
 {
-	dlist_iter	iter;
-
-	dlist_foreach(iter, dbl_reg_list())
+	dbl_reg_foreach(conn)
 	{
-		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
-
 		Assert(conn->follow.state == DBLINK_FOLLOW_NONE ||
 			   conn->follow.state == DBLINK_FOLLOW_COMMITTED);
 		if (conn->follow.state != DBLINK_FOLLOW_NONE)

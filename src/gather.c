@@ -64,12 +64,11 @@ static List *
 not_ready(List *conns)
 {
 	List	   *waiting = NIL;
-	ListCell   *cell;
 
-	foreach(cell, conns)
+	foreach_ptr(DblinkConn, conn, conns)
 	{
-		if (!dbl_ex_is_ready(lfirst(cell)))
-			waiting = lappend(waiting, lfirst(cell));
+		if (!dbl_ex_is_ready(conn))
+			waiting = lappend(waiting, conn);
 	}
 	return waiting;
 }
@@ -82,12 +81,9 @@ static DblinkConn *
 find_ready(List *conns)
 {
 	DblinkConn *idle = NULL;
-	ListCell   *cell;
 
-	foreach(cell, conns)
+	foreach_ptr(DblinkConn, conn, conns)
 	{
-		DblinkConn *conn = lfirst(cell);
-
 		if (!dbl_ex_is_ready(conn))
 			continue;
 		if (PQstatus(conn->pgconn) == CONNECTION_BAD ||

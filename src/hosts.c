@@ -172,11 +172,8 @@ hosts_init(DblinkHosts *hosts, const PQconninfoOption *options)
 static DblinkHost *
 entry_find(const DblinkHosts *hosts, PGconn *pgconn, const char *hostaddr)
 {
-	ListCell   *cell;
-
-	foreach(cell, hosts->entries)
+	foreach_ptr(DblinkHost, entry, hosts->entries)
 	{
-		DblinkHost *entry = lfirst(cell);
 		const char *host = entry->host[0] != '\0' ? entry->host : entry->hostaddr;
 
 		if (strcmp(host, PQhost(pgconn)) == 0 &&
@@ -279,16 +276,13 @@ entries_left(const DblinkHosts *hosts, PGconn *pgconn)
 	DblinkHost *unresolved = entry_find(hosts, pgconn, "");
 	List	   *left = NIL;
 	bool		passed = false;
-	ListCell   *cell;
 
 	/* The same address can be written in many ways. */
 	if (exact == NULL && unresolved == NULL)
 		exact = entry_find(hosts, pgconn, NULL);
 
-	foreach(cell, hosts->entries)
+	foreach_ptr(DblinkHost, entry, hosts->entries)
 	{
-		DblinkHost *entry = lfirst(cell);
-
 		if (entry == exact)
 			passed = true;
 		else if (entry == unresolved)
@@ -326,17 +320,14 @@ write_lists(DblinkHosts *hosts)
 	StringInfoData hostaddr;
 	StringInfoData port;
 	const char *separator = "";
-	ListCell   *cell;
 
 	Assert(hosts->entries != NIL);
 
 	initStringInfo(&host);
 	initStringInfo(&hostaddr);
 	initStringInfo(&port);
-	foreach(cell, hosts->entries)
+	foreach_ptr(DblinkHost, entry, hosts->entries)
 	{
-		const DblinkHost *entry = lfirst(cell);
-
 		appendStringInfo(&host, "%s%s", separator, entry->host);
 		appendStringInfo(&hostaddr, "%s%s", separator, entry->hostaddr);
 		appendStringInfo(&port, "%s%s", separator, entry->port);

@@ -82,12 +82,8 @@ is_stale(const DblinkConn *conn)
 static DblinkConn *
 oldest(void)
 {
-	dlist_iter	iter;
-
-	dlist_foreach(iter, dbl_reg_list())
+	dbl_reg_foreach(conn)
 	{
-		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
-
 		if (conn->kind == DBLINK_KEPT)
 			return conn;
 	}
@@ -102,21 +98,16 @@ void
 dbl_kept_trim(int limit)
 {
 	int			excess = -limit;
-	dlist_mutable_iter iter;
 
-	dlist_foreach_modify(iter, dbl_reg_list())
+	dbl_reg_foreach(conn)
 	{
-		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
-
 		if (conn->kind == DBLINK_KEPT && is_stale(conn))
 			dbl_reg_close(conn);
 		else if (conn->kind == DBLINK_KEPT && !conn->loopback)
 			excess++;
 	}
-	dlist_foreach_modify(iter, dbl_reg_list())
+	dbl_reg_foreach(conn)
 	{
-		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
-
 		if (conn->kind == DBLINK_KEPT && !conn->loopback && excess-- > 0)
 			dbl_reg_close(conn);
 	}
@@ -138,12 +129,8 @@ dbl_kept_assigned(int newval, void *extra)
 static DblinkConn *
 kept_loopback(void)
 {
-	dlist_iter	iter;
-
-	dlist_foreach(iter, dbl_reg_list())
+	dbl_reg_foreach(conn)
 	{
-		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
-
 		if (conn->kind == DBLINK_KEPT && conn->loopback)
 			return conn;
 	}
@@ -241,8 +228,7 @@ keep(DblinkConn *conn)
 		dbl_reg_close(kept_loopback());
 	conn->place.kept_at = GetCurrentTimestamp();
 	conn->kind = DBLINK_KEPT;
-	dlist_delete(&conn->node);
-	dlist_push_tail(dbl_reg_list(), &conn->node);
+	dbl_reg_move_last(conn);
 	dbl_kept_trim(dbl_keep_connections);
 	return true;
 }
@@ -278,12 +264,8 @@ is_expired(const DblinkConn *conn)
 static DblinkConn *
 find(const char *conninfo)
 {
-	dlist_iter	iter;
-
-	dlist_foreach(iter, dbl_reg_list())
+	dbl_reg_foreach(conn)
 	{
-		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
-
 		if (conn->kind == DBLINK_KEPT && conn->place.userid == GetUserId() &&
 			!conn->loopback && strcmp(conn->place.conninfo, conninfo) == 0)
 			return conn;

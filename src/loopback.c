@@ -184,12 +184,8 @@ static void
 options_check(ForeignServer *server, List *options, const char *object,
 			  bool (*is_allowed) (const char *name))
 {
-	ListCell   *cell;
-
-	foreach(cell, options)
+	foreach_node(DefElem, def, options)
 	{
-		DefElem    *def = lfirst_node(DefElem, cell);
-
 		if (!is_allowed(def->defname))
 			ereport(ERROR,
 					(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
@@ -372,7 +368,6 @@ static List *
 connection_options(ForeignServer *server, List *mapping, DblinkConnKind kind)
 {
 	List	   *options = NIL;
-	ListCell   *cell;
 	int			i;
 
 	for (i = 0; i < lengthof(fixed_options); i++)
@@ -384,10 +379,8 @@ connection_options(ForeignServer *server, List *mapping, DblinkConnKind kind)
 	/* Not as a fallback, because PGAPPNAME would win over that. */
 	options = add_option(options, "application_name",
 						 psprintf("dblink loopback of %d", MyProcPid));
-	foreach(cell, server->options)
+	foreach_node(DefElem, def, server->options)
 	{
-		DefElem    *def = lfirst_node(DefElem, cell);
-
 		if (strcmp(def->defname, DBLINK_LOOPBACK_OPTION) != 0)
 			options = lappend(options, def);
 	}

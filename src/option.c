@@ -212,12 +212,8 @@ is_option_of(const PQconninfoOption *option, Oid catalog)
 DefElem *
 dbl_opt_find(List *options, const char *name)
 {
-	ListCell   *cell;
-
-	foreach(cell, options)
+	foreach_node(DefElem, def, options)
 	{
-		DefElem    *def = lfirst_node(DefElem, cell);
-
 		if (strcmp(def->defname, name) == 0)
 			return def;
 	}
@@ -250,12 +246,9 @@ static Size
 options_size(List *options)
 {
 	Size		size = 0;
-	ListCell   *cell;
 
-	foreach(cell, options)
+	foreach_node(DefElem, def, options)
 	{
-		DefElem    *def = lfirst_node(DefElem, cell);
-
 		size += strlen(def->defname) + 2 * strlen(defGetString(def)) + strlen("='' ");
 	}
 	return size;
@@ -333,12 +326,9 @@ dbl_opt_make(Oid serverid, List *options)
 {
 	DblinkSecret *secret = secret_make(SCRAM_KEYS_SIZE + options_size(options));
 	const char *reserved PG_USED_FOR_ASSERTS_ONLY = secret->buf.data;
-	ListCell   *cell;
 
-	foreach(cell, options)
+	foreach_node(DefElem, def, options)
 	{
-		DefElem    *def = lfirst_node(DefElem, cell);
-
 		if (strcmp(def->defname, DBLINK_PASSTHROUGH_OPTION) == 0)
 			append_scram_keys(&secret->buf);
 		else
@@ -356,11 +346,8 @@ dbl_opt_make(Oid serverid, List *options)
 static List *
 add_options(List *selected, const PQconninfoOption *known, List *options, Oid catalog)
 {
-	ListCell   *cell;
-
-	foreach(cell, options)
+	foreach_node(DefElem, def, options)
 	{
-		DefElem    *def = lfirst_node(DefElem, cell);
 		const PQconninfoOption *option = option_find(known, def->defname);
 
 		if (option != NULL && is_option_of(option, catalog))
@@ -530,11 +517,9 @@ dblink_fdw_validator(PG_FUNCTION_ARGS)
 	Oid			catalog = dbl_arg_oid(fcinfo, 1);
 	List	   *options = untransformRelOptions(PointerGetDatum(array));
 	const PQconninfoOption *known = known_options();
-	ListCell   *cell;
 
-	foreach(cell, options)
+	foreach_node(DefElem, def, options)
 	{
-		DefElem    *def = lfirst_node(DefElem, cell);
 		const PQconninfoOption *option = option_find(known, def->defname);
 		const char *hint;
 

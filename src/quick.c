@@ -148,11 +148,9 @@ dbl_quick_is_node(Plan *plan)
 bool
 dbl_quick_are_plans(List *plans)
 {
-	ListCell   *cell;
-
-	foreach(cell, plans)
+	foreach_ptr(Plan, part, plans)
 	{
-		if (!dbl_quick_is_plan(lfirst(cell)))
+		if (!dbl_quick_is_plan(part))
 			return false;
 	}
 	return true;
@@ -248,16 +246,15 @@ dbl_quick_is_target(Relation table)
 	TriggerDesc *triggers = table->trigdesc;
 	bool		waits = !is_ours_alone(table);
 	List	   *indexes;
-	ListCell   *cell;
 
 	if (table->rd_rel->relkind != RELKIND_RELATION ||
 		(triggers != NULL && (triggers->trig_insert_before_row || triggers->trig_insert_instead_row)) ||
 		!is_quick_constr(RelationGetDescr(table)->constr))
 		return false;
 	indexes = RelationGetIndexList(table);
-	foreach(cell, indexes)
+	foreach_oid(index, indexes)
 	{
-		if (!is_quick_index(lfirst_oid(cell), waits))
+		if (!is_quick_index(index, waits))
 			return false;
 	}
 	list_free(indexes);

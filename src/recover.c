@@ -428,12 +428,9 @@ wait_for_some(void)
 	long		timeout = LOOK_MS;
 	int			n = 0;
 	int			i;
-	dlist_iter	iter;
 
-	dlist_foreach(iter, dbl_reg_list())
+	dbl_reg_foreach(conn)
 	{
-		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
-
 		if (is_pending(conn) && conn->exchange.on_abort == DBLINK_CANCEL_SOON)
 			timeout = MOMENT_MS;
 		if (is_pending(conn) && n + 2 <= lengthof(pfds))
@@ -496,15 +493,12 @@ dbl_recover_all(void)
 	rollback_deadline = dbl_deadline(ROLLED_BACK_MS);
 	do
 	{
-		dlist_iter	iter;
 
 		if ((proc_exit_inprogress || ProcDiePending) && exit_deadline == 0)
 			exit_deadline = dbl_deadline(EXIT_CANCEL_MS);
 		pending = false;
-		dlist_foreach(iter, dbl_reg_list())
+		dbl_reg_foreach(conn)
 		{
-			DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
-
 			if (!is_pending(conn))
 				continue;
 			recover_step(conn);

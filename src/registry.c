@@ -48,12 +48,27 @@ dbl_reg_init(void)
 }
 
 /*
- * All connections; new ones are at the tail.
+ * The connection after this one in the list, or for NULL the first; NULL at the end.  New
+ * ones are at the tail.
  */
-dlist_head *
-dbl_reg_list(void)
+DblinkConn *
+dbl_reg_next(DblinkConn *conn)
 {
-	return &connections;
+	if (conn == NULL)
+		return dlist_is_empty(&connections) ? NULL :
+			dlist_head_element(DblinkConn, node, &connections);
+	return !dlist_has_next(&connections, &conn->node) ? NULL :
+		dlist_container(DblinkConn, node, dlist_next_node(&connections, &conn->node));
+}
+
+/*
+ * Put a connection at the end of the list, as if it were new.
+ */
+void
+dbl_reg_move_last(DblinkConn *conn)
+{
+	dlist_delete(&conn->node);
+	dlist_push_tail(&connections, &conn->node);
 }
 
 /*

@@ -137,18 +137,15 @@ wait_any_briefly(List *conns, List *events, long timeout_ms)
 {
 	struct pollfd *pfds = palloc(sizeof(struct pollfd) * list_length(conns));
 	int			n = 0;
-	ListCell   *cell;
 	bool		any;
 
-	foreach(cell, conns)
+	foreach_ptr(DblinkConn, conn, conns)
 	{
-		DblinkConn *conn = lfirst(cell);
-
 		if (PQsocket(conn->pgconn) < 0)
 			continue;
 		pfds[n].fd = PQsocket(conn->pgconn);
 		pfds[n++].events = events == NIL ? POLLIN :
-			poll_events(list_nth_int(events, foreach_current_index(cell)));
+			poll_events(list_nth_int(events, foreach_current_index(conn)));
 	}
 	any = poll(pfds, n, timeout_ms) > 0;
 	pfree(pfds);
@@ -184,7 +181,6 @@ dbl_remote_wait_any(List *conns, List *events, long timeout_ms, uint32 wait_even
 {
 	long		brief_ms = brief(timeout_ms);
 	WaitEvent	event;
-	ListCell   *cell;
 
 	if (wait_any_briefly(conns, events, brief_ms) || timeout_ms == brief_ms)
 		return;
@@ -192,14 +188,12 @@ dbl_remote_wait_any(List *conns, List *events, long timeout_ms, uint32 wait_even
 	wait_set = dbl_wait_set_create(list_length(conns) + 2);
 	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
-	foreach(cell, conns)
+	foreach_ptr(DblinkConn, conn, conns)
 	{
-		DblinkConn *conn = lfirst(cell);
-
 		if (PQsocket(conn->pgconn) < 0)
 			continue;
 		AddWaitEventToSet(wait_set, events == NIL ? WL_SOCKET_READABLE :
-						  list_nth_int(events, foreach_current_index(cell)),
+						  list_nth_int(events, foreach_current_index(conn)),
 						  PQsocket(conn->pgconn), NULL, NULL);
 	}
 	(void) WaitEventSetWait(wait_set, Min(timeout_ms, INT_MAX), &event, 1, wait_event);

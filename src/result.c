@@ -145,7 +145,10 @@ dbl_res_send_described(const DblinkQuery *query, const char *sql, TupleDesc tupd
 		return true;
 	}
 
-	/* So a remote refuses that knows the simple protocol only, as for replication. */
+	/*
+	 * So a remote refuses that knows the simple protocol only, as for
+	 * replication.
+	 */
 	conn->simple_only = dbl_err_has_sqlstate(description, ERRCODE_PROTOCOL_VIOLATION);
 	if (PQresultStatus(description) != PGRES_COMMAND_OK && !conn->simple_only)
 	{

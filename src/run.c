@@ -107,12 +107,8 @@ is_interrupt(MemoryContext context)
 bool
 dbl_run_has_foreign_table(PlannedStmt *stmt)
 {
-	ListCell   *cell;
-
-	foreach(cell, stmt->rtable)
+	foreach_node(RangeTblEntry, rte, stmt->rtable)
 	{
-		RangeTblEntry *rte = lfirst_node(RangeTblEntry, cell);
-
 		if (rte->rtekind == RTE_RELATION &&
 			(rte->relkind == RELKIND_FOREIGN_TABLE ||
 			 (rte->relkind == RELKIND_PARTITIONED_TABLE && stmt->commandType != CMD_SELECT)))

@@ -111,12 +111,9 @@ static void
 end_of_level(int level)
 {
 	DblinkOnAbort how = dbl_ex_was_interrupted() ? DBLINK_CANCEL : DBLINK_FINISH;
-	dlist_mutable_iter iter;
 
-	dlist_foreach_modify(iter, dbl_reg_list())
+	dbl_reg_foreach(conn)
 	{
-		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
-
 		bool		rolls_back = conn->follow.rollback_level > 0;
 
 		if (conn->open && conn->exchange.phase != DBLINK_IDLE &&
@@ -126,10 +123,8 @@ end_of_level(int level)
 			dbl_recover_begin_idle(conn);
 	}
 	dbl_recover_all();
-	dlist_foreach_modify(iter, dbl_reg_list())
+	dbl_reg_foreach(conn)
 	{
-		DblinkConn *conn = dlist_container(DblinkConn, node, iter.cur);
-
 		if (conn->follow.rollback_level > 0)
 			dbl_follow_rolled_back(conn);
 		if (is_left_over(conn, level))

@@ -43,11 +43,9 @@ static bool find(Plan *plan, Plan *target, Place place, Place *found);
 static bool
 find_in_list(List *plans, Plan *target, Place place, Place *found)
 {
-	ListCell   *cell;
-
-	foreach(cell, plans)
+	foreach_ptr(Plan, part, plans)
 	{
-		if (find(lfirst(cell), target, place, found))
+		if (find(part, target, place, found))
 			return true;
 	}
 	return false;
@@ -261,16 +259,13 @@ place_of(PlannedStmt *stmt, Plan *scan)
 {
 	Place		place = {.once = true, .whole = true, .last = true};
 	Place		found = {0};
-	ListCell   *cell;
 
 	if (find(stmt->planTree, scan, place, &found))
 		return found;
 	place.whole = false;
 	place.last = is_bare(stmt);
-	foreach(cell, stmt->subplans)
+	foreach_ptr(Plan, subplan, stmt->subplans)
 	{
-		Plan	   *subplan = lfirst(cell);
-
 		if (subplan != NULL && bms_is_empty(subplan->extParam) &&
 			find(subplan, scan, place, &found))
 			break;
@@ -312,11 +307,10 @@ are_subplans_quick(PlannedStmt *stmt, Plan *scan)
 {
 	Place		place = {0};
 	Place		found;
-	ListCell   *cell;
 
-	foreach(cell, stmt->subplans)
+	foreach_ptr(Plan, subplan, stmt->subplans)
 	{
-		if (!dbl_quick_is_plan(lfirst(cell)) && !find(lfirst(cell), scan, place, &found))
+		if (!dbl_quick_is_plan(subplan) && !find(subplan, scan, place, &found))
 			return false;
 	}
 	return true;
@@ -328,13 +322,11 @@ are_subplans_quick(PlannedStmt *stmt, Plan *scan)
 static bool
 are_targets_quick(ModifyTable * modify, EState *estate)
 {
-	ListCell   *cell;
-
 	if (modify->operation != CMD_INSERT)
 		return false;
-	foreach(cell, modify->resultRelations)
+	foreach_int(rti, modify->resultRelations)
 	{
-		if (!dbl_quick_is_target(dbl_target_relation(estate, lfirst_int(cell))))
+		if (!dbl_quick_is_target(dbl_target_relation(estate, rti)))
 			return false;
 	}
 	return true;

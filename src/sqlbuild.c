@@ -545,12 +545,9 @@ pkey_set_columns(DblinkPkey *pkey, Relation rel, Form_pg_index index)
 static void
 pkey_find(DblinkPkey *pkey, Relation rel)
 {
-	ListCell   *cell;
-
 	pkey->ncolumns = 0;
-	foreach(cell, RelationGetIndexList(rel))
+	foreach_oid(oid, RelationGetIndexList(rel))
 	{
-		Oid			oid = lfirst_oid(cell);
 		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(oid));
 		Form_pg_index index;
 

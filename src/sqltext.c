@@ -88,11 +88,9 @@ traits_of(List *statements)
 static int
 control_of(List *statements)
 {
-	ListCell   *cell;
-
-	foreach(cell, statements)
+	foreach_node(RawStmt, raw, statements)
 	{
-		Node	   *statement = lfirst_node(RawStmt, cell)->stmt;
+		Node	   *statement = raw->stmt;
 
 		if (!IsA(statement, TransactionStmt))
 			continue;

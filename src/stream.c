@@ -405,11 +405,9 @@ error_check(DblinkStream *stream)
 static bool
 is_copying(void)
 {
-	dlist_iter	iter;
-
-	dlist_foreach(iter, dbl_reg_list())
+	dbl_reg_foreach(conn)
 	{
-		if (dlist_container(DblinkConn, node, iter.cur)->exchange.copy.state == DBLINK_COPY_OPEN)
+		if (conn->exchange.copy.state == DBLINK_COPY_OPEN)
 			return true;
 	}
 	return false;
@@ -730,11 +728,9 @@ spool_available(DblinkStream *stream)
 static bool
 is_any_ready(const List *conns)
 {
-	ListCell   *cell;
-
-	foreach(cell, conns)
+	foreach_ptr(DblinkConn, conn, conns)
 	{
-		if (dbl_ex_is_ready(lfirst(cell)))
+		if (dbl_ex_is_ready(conn))
 			return true;
 	}
 	return false;
