@@ -161,10 +161,9 @@ dblink_disconnect(PG_FUNCTION_ARGS)
 Datum
 dblink_get_connections(PG_FUNCTION_ARGS)
 {
-	bool		isnull;
-	Datum		names = dbl_reg_names(&isnull);
+	Datum		names = dbl_reg_names();
 
-	if (isnull)
+	if (names == (Datum) 0)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(names);
 }

@@ -406,9 +406,8 @@ typedef struct DblinkConnInfo
 	const char *string;			/* as libpq takes it */
 	Oid			serverid;		/* the foreign server that it is built from;
 								 * InvalidOid if it was given by the user */
-	Oid			loopback;		/* the foreign server that leads to this very
-								 * server as the effective role; InvalidOid if
-								 * it is another, or none */
+	bool		loopback;		/* it leads to this very server as the
+								 * effective role */
 	const char *session_options;	/* in place of the string's "options";
 									 * NULL if those stand */
 	const PQconninfoOption *options;	/* one for each that libpq knows; NULL
@@ -664,8 +663,6 @@ extern PGDLLEXPORT Datum dblink_query_as(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum dblink_gather(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum dblink_gather_query(PG_FUNCTION_ARGS);
 
-/* sqlbuild.c */
-
 /* planner.c */
 extern void dbl_plan_init(const DblinkScannable *functions);
 
@@ -808,6 +805,7 @@ extern void dbl_follow_end(void);
 /* recover.c */
 extern void dbl_recover_begin(DblinkConn *conn, DblinkOnAbort how);
 extern void dbl_recover_begin_idle(DblinkConn *conn);
+extern void dbl_recover_wait(bool (*is_awaited) (const DblinkConn *conn));
 extern void dbl_recover_all(void);
 
 /* deadlock.c */
@@ -829,7 +827,7 @@ extern DblinkConn *dbl_reg_new(DblinkConnKind kind);
 extern void dbl_reg_enter_name(DblinkConn *conn, const char *name);
 extern void dbl_reg_set_unnamed(DblinkConn *conn);
 extern void dbl_reg_close(DblinkConn *conn);
-extern Datum dbl_reg_names(bool *isnull);
+extern Datum dbl_reg_names(void);
 
 /* establish.c */
 extern bool dbl_est_reserve_fd(DblinkConn *conn);
@@ -920,11 +918,9 @@ extern bool dbl_copyin_put(DblinkConn *conn, const char *data, int len);
 extern PGresult *dbl_copyin_end(DblinkConn *conn, const char *reason);
 
 /* exchange.c */
-extern void dbl_ex_set_follow_check(void (*check) (DblinkConn *conn, const char *sql));
+extern bool dbl_ex_interrupted; /* an interrupt ended the statement that fails */
+extern void (*dbl_ex_text_hook) (DblinkConn *conn, const char *sql);
 extern void dbl_ex_serve_interrupts(void);
-extern void dbl_ex_note_interrupt(void);
-extern bool dbl_ex_was_interrupted(void);
-extern void dbl_ex_forget_interrupt(void);
 extern void dbl_ex_clear(DblinkConn *conn);
 extern void dbl_ex_note_open(DblinkConn *conn);
 extern void dbl_ex_attach(DblinkConn *conn, DblinkReader *reader, DblinkOnAbort on_abort);
@@ -962,7 +958,7 @@ extern PGresult *dbl_ex_read_to_end(DblinkConn *conn);
 extern PGresult *dbl_ex_run(DblinkConn *conn, const char *sql);
 
 /* watch.c */
-extern void dbl_watch_init(void (*look) (DblinkConn *conn, DblinkDeadlock *found));
+extern void (*dbl_watch_look_hook) (DblinkConn *conn, DblinkDeadlock *found);
 extern long dbl_watch_time_left(DblinkConn *conn);
 extern void dbl_watch_look(DblinkConn *conn);
 extern void dbl_watch_result_check(DblinkConn *conn);

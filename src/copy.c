@@ -212,17 +212,6 @@ copy_command(const Copy *copy, TupleDesc tupdesc)
 /* ---- sending ---- */
 
 /*
- * The remote has failed: throw its error.
- */
-pg_noreturn static void
-throw_failure(DblinkConn *conn)
-{
-	(void) dbl_copyin_end(conn, "an error of the remote server was expected");
-	dbl_err_report_now(conn, true, ACTION);
-	pg_unreachable();
-}
-
-/*
  * Wait until the remote takes what was sent before.
  */
 static void
@@ -254,7 +243,10 @@ send_buffer(Copy *copy)
 {
 	await_room(copy->conn);
 	if (!dbl_copyin_put(copy->conn, copy->buf, copy->len))
-		throw_failure(copy->conn);
+	{
+		(void) dbl_copyin_end(copy->conn, "an error of the remote server was expected");
+		dbl_err_report_now(copy->conn, true, ACTION);
+	}
 	copy->len = 0;
 }
 

@@ -411,5 +411,5 @@ check(DblinkConn *conn, DblinkDeadlock *found)
 void
 dbl_deadlock_init(void)
 {
-	dbl_watch_init(check);
+	dbl_watch_look_hook = check;
 }

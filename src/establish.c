@@ -295,7 +295,7 @@ connect_step(DblinkAttempt *attempt)
 {
 	PGconn	   *pgconn = attempt->conn->pgconn;
 
-	if (OidIsValid(attempt->conninfo->loopback) && PQstatus(pgconn) == CONNECTION_MADE)
+	if (attempt->conninfo->loopback && PQstatus(pgconn) == CONNECTION_MADE)
 		dbl_loop_peer_check(pgconn);
 	attempt->status = PQconnectPoll(pgconn);
 }

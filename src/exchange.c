@@ -37,10 +37,9 @@
 #define MAX_HIDDEN_ERRORS	(1024 * 1024)
 
 /* Makes a connection whose transaction follows ours ready for a text; follow.c, above. */
-static void (*follow_check) (DblinkConn *conn, const char *sql) = NULL;
+void		(*dbl_ex_text_hook) (DblinkConn *conn, const char *sql) = NULL;
 
-/* Did an interrupt end the statement that is being aborted? */
-static bool interrupted = false;
+bool		dbl_ex_interrupted = false;
 
 /*
  * Serve interrupts in the middle of an exchange.  If one is thrown, no remote
@@ -51,36 +50,9 @@ dbl_ex_serve_interrupts(void)
 {
 	if (likely(!INTERRUPTS_PENDING_CONDITION()))
 		return;
-	interrupted = true;
+	dbl_ex_interrupted = true;
 	CHECK_FOR_INTERRUPTS();
-	interrupted = false;
-}
-
-/*
- * An interrupt was thrown elsewhere.
- */
-void
-dbl_ex_note_interrupt(void)
-{
-	interrupted = true;
-}
-
-/*
- * Returns whether an interrupt was the reason for this abort.
- */
-bool
-dbl_ex_was_interrupted(void)
-{
-	return interrupted;
-}
-
-/*
- * The transaction is over.
- */
-void
-dbl_ex_forget_interrupt(void)
-{
-	interrupted = false;
+	dbl_ex_interrupted = false;
 }
 
 /*
@@ -233,7 +205,7 @@ begin(DblinkConn *conn, DblinkPhase phase, bool in_xact)
 {
 	begin_own(conn, phase, in_xact);
 	dbl_diag_forget(conn);
-	interrupted = false;
+	dbl_ex_interrupted = false;
 }
 
 /*
@@ -313,15 +285,6 @@ send_out(DblinkConn *conn)
 }
 
 /*
- * Called once, when the library is loaded.
- */
-void
-dbl_ex_set_follow_check(void (*check) (DblinkConn *conn, const char *sql))
-{
-	follow_check = check;
-}
-
-/*
  * The user's text is about to be sent.  Returns whether that is in a transaction block.
  * If the transaction follows ours, throws 25000 if the text may not be sent in it, and
  * what preparing the transaction throws.
@@ -330,7 +293,7 @@ static bool
 prepare_to_send(DblinkConn *conn, const char *sql)
 {
 	if (conn->follow.state != DBLINK_FOLLOW_NONE)
-		follow_check(conn, sql);
+		dbl_ex_text_hook(conn, sql);
 	dbl_ex_await_cancel(conn);
 	dbl_ex_clear(conn);
 	return is_in_xact(conn);

@@ -30,8 +30,6 @@
  */
 #include "postgres.h"
 
-#include <poll.h>
-
 #include "dblink.h"
 
 #include "access/xact.h"
@@ -44,12 +42,6 @@
 
 /* How long a cancel request is put off while COMMIT is under way. */
 #define CANCEL_DELAY_MS	2000
-
-/* How often flags that signal handlers set are looked at. */
-#define LOOK_MS			100
-
-/* Most connections that are waited for at once; others wait for LOOK_MS. */
-#define MAX_WAITED		64
 
 /* For the context of an error. */
 #define COMMITTING		"while committing the remote transaction"
@@ -193,7 +185,7 @@ check_text(DblinkConn *conn, const char *sql)
 void
 dbl_follow_init(void)
 {
-	dbl_ex_set_follow_check(check_text);
+	dbl_ex_text_hook = check_text;
 }
 
 /*
@@ -457,29 +449,6 @@ read_answers(List *conns)
 }
 
 /*
- * Wait until something arrives on one of the connections whose answer is awaited, or it is
- * time to look at flags.  Never throws.
- */
-static void
-wait_for_some(List *conns)
-{
-	struct pollfd pfds[MAX_WAITED] = {0};
-	int			n = 0;
-
-	foreach_ptr(DblinkConn, conn, conns)
-	{
-		if (!is_awaited(conn) || n == MAX_WAITED)
-			continue;
-		pfds[n].fd = PQsocket(conn->pgconn);
-		pfds[n].events = POLLIN | (dbl_remote_flush(conn) == 1 ? POLLOUT : 0);
-		n++;
-	}
-	pgstat_report_wait_start(PG_WAIT_EXTENSION);
-	(void) poll(pfds, n, LOOK_MS);
-	pgstat_report_wait_end();
-}
-
-/*
  * Wait for the answers to COMMIT.  A cancel request is put off, so that most transactions
  * are settled by then; a termination ends the wait at once.  What has no answer by then stays
  * in the state DBLINK_FOLLOW_COMMITTING.
@@ -502,7 +471,7 @@ await_commits(List *conns)
 		if (until != 0 && dbl_time_left(until) == 0)
 			break;
 		CHECK_FOR_INTERRUPTS();
-		wait_for_some(conns);
+		dbl_recover_wait(is_awaited);
 	}
 }
 
@@ -675,19 +644,6 @@ has_savepoint(DblinkConn *conn, int level)
 }
 
 /*
- * Send the release of the savepoint for a nesting level.
- */
-static void
-send_release(DblinkConn *conn, int level)
-{
-	char		sql[NAMEDATALEN];
-
-	snprintf(sql, sizeof(sql), "RELEASE SAVEPOINT " SAVEPOINT_NAME,
-			 savepoint_number(conn, level));
-	dbl_ex_send_control(conn, sql);
-}
-
-/*
  * A subtransaction of this nesting level is about to commit: release its savepoints.
  * Throws as state_check() does.
  *
@@ -704,12 +660,17 @@ dbl_follow_release(int level)
 	}
 	dbl_reg_foreach(conn)
 	{
-		if (has_savepoint(conn, level))
-			send_release(conn, level);
+		char		sql[NAMEDATALEN];
+
+		if (!has_savepoint(conn, level))
+			continue;
+		snprintf(sql, sizeof(sql), "RELEASE SAVEPOINT " SAVEPOINT_NAME,
+				 savepoint_number(conn, level));
+		dbl_ex_send_control(conn, sql);
 	}
 	dbl_reg_foreach(conn)
 	{
-		if (conn->follow.state != DBLINK_FOLLOW_ACTIVE || savepoint_level(conn) < level)
+		if (!has_savepoint(conn, level))
 			continue;
 		if (PQresultStatus(dbl_ex_read_to_end(conn)) != PGRES_COMMAND_OK)
 			dbl_err_report_now(conn, true, "while releasing a savepoint");

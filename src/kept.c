@@ -60,7 +60,7 @@ dbl_kept_init(void)
 void
 dbl_kept_note(DblinkConn *conn, const DblinkConnInfo *conninfo)
 {
-	if (!OidIsValid(conninfo->loopback) && dbl_keep_connections > 0)
+	if (!conninfo->loopback && dbl_keep_connections > 0)
 		conn->place.conninfo = MemoryContextStrdup(TopMemoryContext, conninfo->string);
 	conn->place.server_changes = server_changes;
 }
@@ -309,7 +309,7 @@ dbl_kept_take(const DblinkConnInfo *conninfo)
 	DblinkConn *conn;
 
 	dbl_kept_trim(dbl_keep_connections);
-	if (OidIsValid(conninfo->loopback))
+	if (conninfo->loopback)
 	{
 		dbl_reg_close(kept_loopback());
 		return NULL;

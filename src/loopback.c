@@ -418,7 +418,7 @@ dbl_loop_conninfo(const char *source, DblinkConnKind kind)
 	session_options_check(server);
 
 	conninfo = dbl_opt_make(server->serverid, connection_options(server, mapping, kind));
-	conninfo->loopback = server->serverid;
+	conninfo->loopback = true;
 	conninfo->session_options = with_search_path(session_options(server, kind));
 	return conninfo;
 }
@@ -504,7 +504,7 @@ dbl_loop_session_check(DblinkConn *conn)
 void
 dbl_loop_note(DblinkConn *conn, const DblinkConnInfo *conninfo)
 {
-	conn->loopback = OidIsValid(conninfo->loopback);
+	conn->loopback = conninfo->loopback;
 	if (!conn->loopback)
 		return;
 	conn->place.keep_ms = dbl_loop_keep_time();

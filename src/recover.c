@@ -190,7 +190,7 @@ drain_available(DblinkConn *conn)
  * Check whether the connection's recovery is under way.
  */
 static bool
-is_pending(DblinkConn *conn)
+is_pending(const DblinkConn *conn)
 {
 	switch (conn->exchange.recovery)
 	{
@@ -418,11 +418,11 @@ add_sockets(DblinkConn *conn, struct pollfd *pfds)
 }
 
 /*
- * Wait until something arrives on one of the connections whose recovery is under
- * way, or it is time to look at flags and deadlines.
+ * Wait until something arrives on one of the connections that are awaited, or it is time to
+ * look at flags and deadlines.  Never throws.
  */
-static void
-wait_for_some(void)
+void
+dbl_recover_wait(bool (*is_awaited) (const DblinkConn *conn))
 {
 	struct pollfd pfds[2 * MAX_WAITED];
 	long		timeout = LOOK_MS;
@@ -431,9 +431,9 @@ wait_for_some(void)
 
 	dbl_reg_foreach(conn)
 	{
-		if (is_pending(conn) && conn->exchange.on_abort == DBLINK_CANCEL_SOON)
+		if (is_awaited(conn) && conn->exchange.on_abort == DBLINK_CANCEL_SOON)
 			timeout = MOMENT_MS;
-		if (is_pending(conn) && n + 2 <= lengthof(pfds))
+		if (is_awaited(conn) && n + 2 <= lengthof(pfds))
 			n += add_sockets(conn, &pfds[n]);
 	}
 	for (i = 0; i < n; i++)
@@ -505,6 +505,6 @@ dbl_recover_all(void)
 			pending |= is_pending(conn);
 		}
 		if (pending)
-			wait_for_some();
+			dbl_recover_wait(is_pending);
 	} while (pending);
 }

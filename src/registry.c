@@ -194,10 +194,10 @@ dbl_reg_close(DblinkConn *conn)
 }
 
 /*
- * The names of the open connections, as a text[]; *isnull if there are none.
+ * The names of the open connections, as a text[]; (Datum) 0 if there are none.
  */
 Datum
-dbl_reg_names(bool *isnull)
+dbl_reg_names(void)
 {
 	ArrayBuildState *names = NULL;
 	HASH_SEQ_STATUS seq;
@@ -210,9 +210,5 @@ dbl_reg_names(bool *isnull)
 			names = accumArrayResult(names, CStringGetTextDatum(entry->name),
 									 false, TEXTOID, CurrentMemoryContext);
 	}
-
-	*isnull = names == NULL;
-	if (*isnull)
-		return (Datum) 0;
-	return makeArrayResult(names, CurrentMemoryContext);
+	return names != NULL ? makeArrayResult(names, CurrentMemoryContext) : (Datum) 0;
 }

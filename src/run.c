@@ -157,7 +157,7 @@ executor_run(DBLINK_EXECUTOR_RUN_ARGS)
 	{
 		current_run = run.outer;
 		if (is_interrupt(caller_context))
-			dbl_ex_note_interrupt();
+			dbl_ex_interrupted = true;
 		PG_RE_THROW();
 	}
 	PG_END_TRY();

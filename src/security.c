@@ -105,7 +105,7 @@ is_scram_passed_through(const DblinkConnInfo *conninfo)
 static bool
 is_own_role(const DblinkConnInfo *conninfo)
 {
-	return OidIsValid(conninfo->loopback);
+	return conninfo->loopback;
 }
 
 /*

@@ -110,7 +110,7 @@ is_left_over(const DblinkConn *conn, int level)
 static void
 end_of_level(int level)
 {
-	DblinkOnAbort how = dbl_ex_was_interrupted() ? DBLINK_CANCEL : DBLINK_FINISH;
+	DblinkOnAbort how = dbl_ex_interrupted ? DBLINK_CANCEL : DBLINK_FINISH;
 
 	dbl_reg_foreach(conn)
 	{
@@ -154,7 +154,7 @@ end_of_xact(XactEvent event, void *arg)
 			end_of_level(1);
 			dbl_follow_end();
 			dbl_kept_trim(dbl_keep_connections);
-			dbl_ex_forget_interrupt();
+			dbl_ex_interrupted = false;
 			break;
 		case XACT_EVENT_PRE_COMMIT:
 			dbl_follow_commit();

@@ -61,7 +61,7 @@ PG_FUNCTION_INFO_V1(dblink_build_sql_update);
  */
 typedef struct DblinkTable
 {
-	Relation	rel;			/* open and locked until table_end() */
+	Relation	rel;			/* open and locked, see table_begin() */
 	const char *name;			/* quoted, with its schema where needed */
 	int			ncolumns;		/* number of live columns, can be 0 */
 	const char **columns;		/* their names, quoted */
@@ -207,8 +207,11 @@ table_set_keys(DblinkTable *table, ArrayType *vector, int count)
 
 /*
  * Open the table that the first three arguments of a builder tell of: its name,
- * the vector of its key, and how many elements of that count.  table_end() closes
- * it.  Throws as readable_open() does, and 22023 for a key that is none.
+ * the vector of its key, and how many elements of that count.  Throws as
+ * readable_open() does, and 22023 for a key that is none.
+ *
+ * The caller closes the table.  The lock goes then, too, because the result is only a
+ * text, which may be outdated as soon as it is made.
  *
  * All "nargs" arguments of the builder are checked first, so that a declaration
  * that lacks one is refused whatever the others are.
@@ -222,16 +225,6 @@ table_begin(DblinkTable *table, FunctionCallInfo fcinfo, int nargs)
 	table->name = table_name(table->rel);
 	table_set_columns(table);
 	table_set_keys(table, dbl_arg_vector(fcinfo, 1), dbl_arg_int4(fcinfo, 2));
-}
-
-/*
- * Close the table.  Its lock goes, too, because the result is only a text, which
- * may be outdated as soon as it is made.
- */
-static void
-table_end(DblinkTable *table)
-{
-	table_close(table->rel, AccessShareLock);
 }
 
 /*
@@ -464,7 +457,7 @@ dblink_build_sql_insert(PG_FUNCTION_ARGS)
 	source = key_values(&table, dbl_arg_text_array(fcinfo, 3), "source");
 	target = key_values(&table, dbl_arg_text_array(fcinfo, 4), "target");
 	sql = insert_text(&table, target_row(&table, source, target));
-	table_end(&table);
+	table_close(table.rel, AccessShareLock);
 	PG_RETURN_TEXT_P(sql);
 }
 
@@ -485,7 +478,7 @@ dblink_build_sql_delete(PG_FUNCTION_ARGS)
 	table_begin(&table, fcinfo, 4);
 	sql = delete_text(&table,
 					  key_values(&table, dbl_arg_text_array(fcinfo, 3), "target"));
-	table_end(&table);
+	table_close(table.rel, AccessShareLock);
 	PG_RETURN_TEXT_P(sql);
 }
 
@@ -510,7 +503,7 @@ dblink_build_sql_update(PG_FUNCTION_ARGS)
 	source = key_values(&table, dbl_arg_text_array(fcinfo, 3), "source");
 	target = key_values(&table, dbl_arg_text_array(fcinfo, 4), "target");
 	sql = update_text(&table, target_row(&table, source, target), target);
-	table_end(&table);
+	table_close(table.rel, AccessShareLock);
 	PG_RETURN_TEXT_P(sql);
 }
 

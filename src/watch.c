@@ -23,16 +23,7 @@
 #define CANCEL_MS		1000
 
 /* Looks for a deadlock; deadlock.c, which is above this file. */
-static void (*look_for_deadlock) (DblinkConn *conn, DblinkDeadlock *found) = NULL;
-
-/*
- * Called once, when the library is loaded.
- */
-void
-dbl_watch_init(void (*look) (DblinkConn *conn, DblinkDeadlock *found))
-{
-	look_for_deadlock = look;
-}
+void		(*dbl_watch_look_hook) (DblinkConn *conn, DblinkDeadlock *found) = NULL;
 
 /*
  * Return the time until we have to look for a deadlock, in milliseconds; -1 if the
@@ -116,7 +107,7 @@ dbl_watch_look(DblinkConn *conn)
 		return;
 	watch->look_ms = Min(watch->look_ms * 2, Max(MAX_LOOK_MS, DeadlockTimeout));
 	watch->look_at = dbl_deadline(watch->look_ms);
-	look_for_deadlock(conn, &found);
+	dbl_watch_look_hook(conn, &found);
 	if (is_hopeless(conn, &found))
 		cancel_deadlock(conn, &found);
 	if (found.detail != NULL)
