@@ -37,15 +37,6 @@
 #define FIRST_PAUSE_MS	20
 #define LAST_PAUSE_MS	320
 
-/* How an attempt to connect ended. */
-typedef enum DblinkOutcome
-{
-	DBLINK_CONNECTED,
-	DBLINK_REFUSED,				/* libpq has failed with all addresses */
-	DBLINK_ENCODING_REFUSED,	/* likewise, because of our encoding */
-	DBLINK_TIMED_OUT			/* an address did not answer in time */
-} DblinkOutcome;
-
 /*
  * What we have libpq connect with, from one attempt to the next, and how far the current
  * one has come.
@@ -475,26 +466,35 @@ connect_begin(DblinkAttempt *attempt)
 }
 
 /*
- * Go on to the end, and return how that was.  If it is by a time-out, take the address
- * out of those for the next attempt; throws 08001 if there is no other.
+ * An address took too long: take it out of those for the next try.  Throws 08001 if there
+ * is no other.
  */
-static DblinkOutcome
-connect_end(DblinkAttempt *attempt, List *others)
+static void
+skip_address(DblinkAttempt *attempt)
 {
-	DblinkConn *conn = attempt->conn;
+	PGconn	   *pgconn = attempt->conn->pgconn;
 
-	if (!connect_poll(attempt, others))
+	append_problem(&attempt->timed_out, pgconn, "timeout expired");
+	if (!dbl_hosts_skip(&attempt->hosts, attempt->options, pgconn))
+		dbl_err_not_connected(attempt->timed_out.data, NULL);
+}
+
+/*
+ * libpq has failed with all addresses: begin with them again, if there is more room now.
+ * Else throws 08001.
+ */
+static void
+start_anew(DblinkAttempt *attempt)
+{
+	PGconn	   *pgconn = attempt->conn->pgconn;
+
+	if (is_password_refused(pgconn) || (!make_room(attempt) && !await_room(attempt)))
 	{
-		append_problem(&attempt->timed_out, conn->pgconn, "timeout expired");
-		if (!dbl_hosts_skip(&attempt->hosts, attempt->options, conn->pgconn))
-			dbl_err_not_connected(attempt->timed_out.data, NULL);
-		return DBLINK_TIMED_OUT;
+		appendStringInfoString(&attempt->timed_out, PQerrorMessage(pgconn));
+		dbl_err_not_connected(attempt->timed_out.data, NULL);
 	}
-	if (PQstatus(conn->pgconn) == CONNECTION_OK)
-		return DBLINK_CONNECTED;
-	if (attempt->encoding != NULL && is_encoding_refused(conn->pgconn))
-		return DBLINK_ENCODING_REFUSED;
-	return DBLINK_REFUSED;
+	memset(&attempt->hosts, 0, sizeof(attempt->hosts));
+	resetStringInfo(&attempt->timed_out);
 }
 
 /*
@@ -542,33 +542,19 @@ dbl_est_finish(DblinkAttempt *attempt, List *others)
 
 	for (;;)
 	{
-		switch (connect_end(attempt, others))
-		{
-			case DBLINK_CONNECTED:
-				PQsetnonblocking(conn->pgconn, 1);
-				return;
-			case DBLINK_REFUSED:
-				if (!is_password_refused(conn->pgconn) &&
-					(make_room(attempt) || await_room(attempt)))
-				{
-					memset(&attempt->hosts, 0, sizeof(attempt->hosts));
-					resetStringInfo(&attempt->timed_out);
-					break;
-				}
-				appendStringInfoString(&attempt->timed_out,
-									   PQerrorMessage(conn->pgconn));
-				dbl_err_not_connected(attempt->timed_out.data, NULL);
-				break;
-			case DBLINK_ENCODING_REFUSED:
-				attempt->encoding = NULL;
-				break;
-			case DBLINK_TIMED_OUT:
-				break;
-		}
+		if (!connect_poll(attempt, others))
+			skip_address(attempt);
+		else if (PQstatus(conn->pgconn) == CONNECTION_OK)
+			break;
+		else if (attempt->encoding != NULL && is_encoding_refused(conn->pgconn))
+			attempt->encoding = NULL;
+		else
+			start_anew(attempt);
 		PQfinish(conn->pgconn);
 		conn->pgconn = NULL;
 		connect_begin(attempt);
 	}
+	PQsetnonblocking(conn->pgconn, 1);
 }
 
 /*

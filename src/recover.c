@@ -271,37 +271,23 @@ settle(DblinkConn *conn)
 
 /*
  * Send a cancel request, the first or, as one that arrives at a bad moment has no
- * effect, another.
+ * effect, another.  If one is under way, because the call was interrupted while it waited
+ * for that, it is the first: a second could come after the statement.
  */
 static void
 send_cancel(DblinkConn *conn)
 {
 	DblinkExchange *ex = &conn->exchange;
+	bool		under_way = !dbl_cancel_is_over(conn);
 
-	if (!dbl_cancel_is_over(conn))
-		ex->cancel_unsure = true;
 	ex->cancels++;
 	ex->until = dbl_deadline(CANCELLED_MS);
+	if (under_way && ex->cancels == 1)
+		return;
+	if (under_way)
+		ex->cancel_unsure = true;
 	if (dbl_cancel_begin(conn) != NULL)
 		dbl_cancel_close(conn);
-}
-
-/*
- * The first cancel request.  If one is under way, because the call was interrupted
- * while it waited for that, it is this one: a second could come after the statement.
- */
-static void
-first_cancel(DblinkConn *conn)
-{
-	DblinkExchange *ex = &conn->exchange;
-
-	if (dbl_cancel_is_over(conn))
-	{
-		send_cancel(conn);
-		return;
-	}
-	ex->cancels++;
-	ex->until = dbl_deadline(CANCELLED_MS);
 }
 
 /*
@@ -331,7 +317,7 @@ cancel_step(DblinkConn *conn)
 	bool		exiting = proc_exit_inprogress || ProcDiePending;
 
 	if (ex->cancels == 0)
-		first_cancel(conn);
+		send_cancel(conn);
 	continue_cancel(conn);
 
 	/*
