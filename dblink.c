@@ -82,11 +82,11 @@ static const DblinkScannable scannable_functions[] = {
 void
 _PG_init(void)
 {
+	dbl_ex_text_hook = dbl_follow_text_check;
+	dbl_watch_look_hook = dbl_deadlock_look;
 	dbl_settings_init(DBLINK_VERSION, dbl_kept_assigned, dbl_kept_loopback_assigned);
 	dbl_reg_init();
 	dbl_kept_init();
-	dbl_deadlock_init();
-	dbl_follow_init();
 	dbl_session_init();
 	dbl_run_init();
 	dbl_scan_init(scannable_functions);

@@ -791,7 +791,7 @@ extern void dbl_kept_assigned(int newval, void *extra);
 extern void dbl_kept_loopback_assigned(int newval, void *extra);
 
 /* follow.c */
-extern void dbl_follow_init(void);
+extern void dbl_follow_text_check(DblinkConn *conn, const char *sql);
 extern void dbl_follow_begin(DblinkConn *conn);
 extern void dbl_follow_close_check(const DblinkConn *conn);
 extern void dbl_follow_prepare_check(void);
@@ -809,7 +809,7 @@ extern void dbl_recover_wait(bool (*is_awaited) (const DblinkConn *conn));
 extern void dbl_recover_all(void);
 
 /* deadlock.c */
-extern void dbl_deadlock_init(void);
+extern void dbl_deadlock_look(DblinkConn *conn, DblinkDeadlock *found);
 
 /* registry.c */
 

@@ -391,8 +391,8 @@ look(DblinkConn *conn, DblinkDeadlock *found)
  * The same, as watch.c asks for it: memory is used for this look only, because a
  * wait may be long; only found->detail stays, and is the caller's.
  */
-static void
-check(DblinkConn *conn, DblinkDeadlock *found)
+void
+dbl_deadlock_look(DblinkConn *conn, DblinkDeadlock *found)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "dblink deadlock",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -403,13 +403,4 @@ check(DblinkConn *conn, DblinkDeadlock *found)
 	MemoryContextSwitchTo(caller);
 	found->detail = found->kind != DBLINK_DEADLOCK_NONE ? pstrdup(found->detail) : NULL;
 	MemoryContextDelete(context);
-}
-
-/*
- * Called once, when the library is loaded.
- */
-void
-dbl_deadlock_init(void)
-{
-	dbl_watch_look_hook = check;
 }

@@ -158,8 +158,8 @@ has_standard_strings(const DblinkConn *conn)
  * savepoints that are missing; but not in a transaction that has failed, where the text
  * will fail, too, or end the failure by a savepoint of the user's.
  */
-static void
-check_text(DblinkConn *conn, const char *sql)
+void
+dbl_follow_text_check(DblinkConn *conn, const char *sql)
 {
 	DblinkSqlControl control;
 
@@ -177,15 +177,6 @@ check_text(DblinkConn *conn, const char *sql)
 		make_savepoints(conn);
 	if (PQtransactionStatus(conn->pgconn) != PQTRANS_ACTIVE)
 		conn->follow.unread = control == DBLINK_SQL_UNREAD;
-}
-
-/*
- * Called once, when the library is loaded.
- */
-void
-dbl_follow_init(void)
-{
-	dbl_ex_text_hook = check_text;
 }
 
 /*
