@@ -157,22 +157,11 @@ remote_tupdesc(TupleDesc tupdesc)
 }
 
 /*
- * Throw 22023: two members are the same connection.
- */
-pg_noreturn static void
-throw_twice(int i, int j)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("elements %d and %d of the array are the same connection",
-					i + 1, j + 1)));
-}
-
-/*
- * Throw 22023 if a name is there twice.
+ * Throw 22023 if two members are the same connection: by their names, or because names
+ * that are too long are cut to one.
  */
 static void
-names_check(DblinkGather *gather)
+same_check(DblinkGather *gather)
 {
 	int			i;
 	int			j;
@@ -181,25 +170,17 @@ names_check(DblinkGather *gather)
 	{
 		for (j = 0; j < i; j++)
 		{
-			if (strcmp(gather->members[i].source, gather->members[j].source) == 0)
-				throw_twice(j, i);
+			Member	   *a = &gather->members[j];
+			Member	   *b = &gather->members[i];
+
+			if (strcmp(a->source, b->source) != 0 &&
+				(a->query.conn == NULL || a->query.conn != b->query.conn))
+				continue;
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("elements %d and %d of the array are the same connection",
+							j + 1, i + 1)));
 		}
-	}
-}
-
-/*
- * The same for a connection, because names that are too long are cut to one.
- */
-static void
-conn_check(DblinkGather *gather, int i)
-{
-	int			j;
-
-	for (j = 0; j < i; j++)
-	{
-		if (gather->members[i].query.conn != NULL &&
-			gather->members[i].query.conn == gather->members[j].query.conn)
-			throw_twice(j, i);
 	}
 }
 
@@ -264,10 +245,7 @@ take_conns(DblinkGather *gather)
 	if (gather->call->sql != NULL)
 		dbl_session_get_or_open_all(openings, gather->nmembers, gather->skip);
 	for (i = 0; i < gather->nmembers; i++)
-	{
 		gather->members[i].query.conn = openings[i].conn;
-		conn_check(gather, i);
-	}
 	pfree(openings);
 }
 
@@ -280,8 +258,10 @@ take_all(DblinkGather *gather)
 {
 	int			i;
 
-	names_check(gather);
+	/* Two names that are the same need not be opened to be seen. */
+	same_check(gather);
 	take_conns(gather);
+	same_check(gather);
 	for (i = 0; i < gather->nmembers; i++)
 	{
 		DblinkQuery *query = &gather->members[i].query;
