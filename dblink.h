@@ -637,21 +637,31 @@ typedef struct DblinkArgMap
 #define DBLINK_HIDDEN_MS	100
 
 /*
- * Milliseconds from now to a deadline, 0 if it has passed.
+ * Milliseconds from now to a deadline, 0 if it has passed; -1 if there is none.
  */
 static inline long
 dbl_time_left(TimestampTz deadline)
 {
-	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+	return deadline == DT_NOEND ? -1 :
+		TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
 }
 
 /*
- * The deadline so many milliseconds from now.
+ * The deadline so many milliseconds from now; -1: none.
  */
 static inline TimestampTz
 dbl_deadline(long ms)
 {
-	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
+	return ms < 0 ? DT_NOEND : TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
+}
+
+/*
+ * The shorter one of two times, of which -1 is for ever.
+ */
+static inline long
+dbl_shorter_time(long a, long b)
+{
+	return a < 0 || b < 0 ? Max(a, b) : Min(a, b);
 }
 
 /* dblink.c */

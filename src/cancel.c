@@ -386,12 +386,12 @@ dbl_cancel_is_over(DblinkConn *conn)
 bool
 dbl_cancel_await(DblinkConn *conn, long timeout_ms)
 {
-	TimestampTz deadline = timeout_ms < 0 ? 0 : dbl_deadline(timeout_ms);
+	TimestampTz deadline = dbl_deadline(timeout_ms);
 	int			events;
 
 	while ((events = dbl_cancel_events(conn)) != 0)
 	{
-		long		left = timeout_ms < 0 ? -1 : dbl_time_left(deadline);
+		long		left = dbl_time_left(deadline);
 		int			happened;
 
 		if (left == 0)

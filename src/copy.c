@@ -217,21 +217,20 @@ copy_command(const Copy *copy, TupleDesc tupdesc)
 static void
 await_room(DblinkConn *conn)
 {
-	TimestampTz deadline = 0;
+	TimestampTz deadline = DT_NOEND;
 
 	while (dbl_copyin_is_full(conn))
 	{
-		if (!dbl_stream_is_any_open())
-		{
-			dbl_copyin_wait(conn, -1);
-			continue;
-		}
-		if (deadline == 0)
+		bool		alone = !dbl_stream_is_any_open();
+		long		left;
+
+		if (!alone && deadline == DT_NOEND)
 			deadline = dbl_deadline(PATIENCE_MS);
-		if (dbl_time_left(deadline) > 0)
-			dbl_copyin_wait(conn, dbl_time_left(deadline));
-		else
+		left = alone ? -1 : dbl_time_left(deadline);
+		if (left == 0)
 			dbl_stream_yield_all();
+		else
+			dbl_copyin_wait(conn, left);
 	}
 }
 

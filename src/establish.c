@@ -48,7 +48,7 @@ struct DblinkAttempt
 	const char *encoding;		/* what to ask the remote for, or NULL */
 	DblinkHosts hosts;			/* the remaining ones after a time-out */
 	StringInfoData timed_out;	/* messages about those that are left out */
-	TimestampTz room_at;		/* when to call this: */
+	TimestampTz room_at;		/* when to call this, which is once: */
 	bool		(*make_room) (void);	/* releases what this session does not
 										 * need; NULL when it has */
 	long		pause_ms;		/* when it has released something, how long to
@@ -189,6 +189,7 @@ make_room(DblinkAttempt *attempt)
 	bool		(*call) (void) = attempt->make_room;
 
 	attempt->make_room = NULL;
+	attempt->room_at = DT_NOEND;
 	if (call == NULL || !call())
 		return false;
 	attempt->pause_ms = FIRST_PAUSE_MS;
@@ -344,17 +345,15 @@ connect_wait(DblinkAttempt *attempt, long left, List *others)
 	uint32		wait_event = dbl_wait_event(conn->kind == DBLINK_ONE_CALL ?
 											DBLINK_WAIT_GET_CONNECT :
 											DBLINK_WAIT_CONNECT);
-	bool		patient = attempt->make_room != NULL;
-	long		room_left = patient ? dbl_time_left(attempt->room_at) : -1;
+	long		room_left = dbl_time_left(attempt->room_at);
 	bool		ready;
 
-	if (patient && room_left == 0)
+	if (room_left == 0)
 	{
 		(void) make_room(attempt);
 		return false;
 	}
-	if (patient && (left < 0 || room_left < left))
-		left = room_left;
+	left = dbl_shorter_time(left, room_left);
 	if (others != NIL)
 		ready = wait_with_others(attempt, left, wait_event, others);
 	else

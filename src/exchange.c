@@ -602,17 +602,6 @@ dbl_ex_consume(DblinkConn *conn)
 }
 
 /*
- * The shorter one of two times, of which -1 is for ever.
- */
-static long
-shorter(long a, long b)
-{
-	if (a < 0 || b < 0)
-		return Max(a, b);
-	return Min(a, b);
-}
-
-/*
  * Return for how long we may wait for the connection, if the caller waits for timeout_ms
  * (-1: for ever): until data that libpq has decrypted already have to be looked for, or a
  * deadlock.
@@ -621,8 +610,8 @@ static long
 time_to_wait(DblinkConn *conn, long timeout_ms)
 {
 	if (dbl_remote_is_encrypted(conn))
-		timeout_ms = shorter(timeout_ms, DBLINK_HIDDEN_MS);
-	return shorter(timeout_ms, dbl_watch_time_left(conn));
+		timeout_ms = dbl_shorter_time(timeout_ms, DBLINK_HIDDEN_MS);
+	return dbl_shorter_time(timeout_ms, dbl_watch_time_left(conn));
 }
 
 /*

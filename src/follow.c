@@ -451,15 +451,15 @@ read_answers(List *conns)
 static void
 await_commits(List *conns)
 {
-	TimestampTz until = 0;
+	TimestampTz until = DT_NOEND;
 
 	while (read_answers(conns))
 	{
 		if (ProcDiePending || !PostmasterIsAlive())
 			break;
-		if (QueryCancelPending && until == 0)
+		if (QueryCancelPending && until == DT_NOEND)
 			until = dbl_deadline(CANCEL_DELAY_MS);
-		if (until != 0 && dbl_time_left(until) == 0)
+		if (dbl_time_left(until) == 0)
 			break;
 		CHECK_FOR_INTERRUPTS();
 		dbl_recover_wait(is_awaited);

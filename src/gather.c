@@ -109,7 +109,7 @@ find_ready(List *conns)
 DblinkConn *
 dbl_gather_wait(List *conns, long timeout_ms)
 {
-	TimestampTz deadline = timeout_ms < 0 ? 0 : dbl_deadline(timeout_ms);
+	TimestampTz deadline = dbl_deadline(timeout_ms);
 	long		left = 0;
 	bool		looked = false;
 
@@ -124,7 +124,7 @@ dbl_gather_wait(List *conns, long timeout_ms)
 		ready = find_ready(conns);
 		if (ready != NULL)
 			return ready;
-		left = timeout_ms < 0 ? -1 : dbl_time_left(deadline);
+		left = dbl_time_left(deadline);
 		if (left == 0)
 			return NULL;
 		if (!looked)

@@ -82,13 +82,13 @@ dbl_notify_next(DblinkConn *conn)
 PGnotify *
 dbl_notify_await(DblinkConn *conn, long timeout_ms)
 {
-	TimestampTz deadline = timeout_ms > 0 ? dbl_deadline(timeout_ms) : 0;
+	TimestampTz deadline = dbl_deadline(timeout_ms);
 	PGnotify   *notify;
 
 	dbl_ex_clear(conn);
 	while ((notify = dbl_notify_next(conn)) == NULL)
 	{
-		long		left = timeout_ms > 0 ? dbl_time_left(deadline) : timeout_ms;
+		long		left = dbl_time_left(deadline);
 
 		if (PQstatus(conn->pgconn) == CONNECTION_BAD)
 			dbl_err_report_now(conn, true, "while waiting for a notification");

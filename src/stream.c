@@ -809,17 +809,16 @@ dbl_stream_store_all(void)
 static void
 await(List *conns)
 {
-	TimestampTz deadline = 0;
+	TimestampTz deadline = DT_NOEND;
 
 	while (!is_any_ready(conns))
 	{
 		bool		alone = !is_other_open(conns);
-		long		left = -1;
+		long		left;
 
-		if (!alone && deadline == 0)
+		if (!alone && deadline == DT_NOEND)
 			deadline = dbl_deadline(PATIENCE_MS);
-		if (!alone)
-			left = dbl_time_left(deadline);
+		left = alone ? -1 : dbl_time_left(deadline);
 		if (left == 0)
 			read_ahead(conns);
 		else if (list_length(conns) == 1)
@@ -869,7 +868,7 @@ dbl_stream_await_any(DblinkStream **awaited, int nawaited)
 
 /*
  * Read the rest of the result and throw it away, so that the remote statement
- * completes; but only up to a deadline, if that is not 0.  Returns false if there is more
+ * completes; but only up to a deadline, if there is one.  Returns false if there is more
  * then.
  */
 static bool
@@ -878,7 +877,7 @@ drain(DblinkStream *stream, TimestampTz deadline)
 	stream->row = stream->nrows;
 	while (stream->reading)
 	{
-		long		left = deadline != 0 ? dbl_time_left(deadline) : -1;
+		long		left = dbl_time_left(deadline);
 
 		if (left < 0)
 			dbl_stream_await(stream->reader.conn);
@@ -916,7 +915,7 @@ finish_cancel(DblinkStream *stream)
 		dbl_reg_close(conn);
 		return;
 	}
-	(void) drain(stream, 0);
+	(void) drain(stream, DT_NOEND);
 	stream->answer.error.primary = NULL;
 	dbl_diag_forget(conn);
 
@@ -983,7 +982,7 @@ dbl_stream_end_early(DblinkStream **ended, int nended)
 		if (stream->reader.conn != NULL && stream->cancelled)
 			finish_cancel(stream);
 		else if (stream->reader.conn != NULL)
-			(void) drain(stream, 0);
+			(void) drain(stream, DT_NOEND);
 		error_check(stream);
 	}
 }
