@@ -16,7 +16,6 @@
 #include "dblink.h"
 
 #include "catalog/pg_type.h"
-#include "funcapi.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"

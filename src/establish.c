@@ -28,7 +28,6 @@
 #include "storage/fd.h"
 #include "storage/latch.h"
 #include "storage/procarray.h"
-#include "utils/memutils.h"
 
 /* How long connecting may take before this session makes room for it. */
 #define PATIENCE_MS		1000

@@ -21,7 +21,6 @@
 #include "access/xact.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
-#include "utils/memutils.h"
 
 /*
  * Rows that libpq hands out at a time, if it can.  A small number: the first row

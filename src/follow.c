@@ -33,7 +33,6 @@
 #include "dblink.h"
 
 #include "access/xact.h"
-#include "storage/ipc.h"
 #include "storage/pmsignal.h"
 #include "utils/memutils.h"
 

@@ -31,7 +31,6 @@
 #include "common/cryptohash.h"
 #include "parser/scansup.h"
 #include "utils/acl.h"
-#include "utils/builtins.h"
 #include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(dblink_fdw_validator);

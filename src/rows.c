@@ -23,7 +23,6 @@
 
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
-#include "funcapi.h"
 #include "utils/memutils.h"
 
 /*
