@@ -209,10 +209,9 @@ dblink_connections(PG_FUNCTION_ARGS)
 {
 	TupleDesc	tupdesc = CreateTemplateTupleDesc(lengthof(columns));
 	Tuplestorestate *store;
-	int			i;
 
 	dbl_res_begin(fcinfo);
-	for (i = 0; i < lengthof(columns); i++)
+	for (int i = 0; i < lengthof(columns); i++)
 		TupleDescInitEntry(tupdesc, i + 1, columns[i].name, columns[i].type, -1, 0);
 	TupleDescFinalize(tupdesc);
 	store = dbl_res_return(fcinfo, tupdesc);

@@ -170,9 +170,7 @@ append_name(StringInfo sql, const char *name)
 static void
 append_columns(StringInfo sql, const Copy *copy, TupleDesc tupdesc)
 {
-	int			i;
-
-	for (i = 0; i < tupdesc->natts; i++)
+	for (int i = 0; i < tupdesc->natts; i++)
 	{
 		appendStringInfoString(sql, i == 0 ? " (" : ", ");
 		append_name(sql, copy->target->attlist != NIL ?
@@ -374,11 +372,10 @@ static void
 append_row(Copy *copy, TupleTableSlot *slot)
 {
 	MemoryContext caller_context = MemoryContextSwitchTo(copy->row_context);
-	int			i;
 
 	MemoryContextReset(copy->row_context);
 	slot_getallattrs(slot);
-	for (i = 0; i < copy->natts; i++)
+	for (int i = 0; i < copy->natts; i++)
 	{
 		if (i > 0)
 			append(copy, "\t", 1);
@@ -496,11 +493,9 @@ writing_of(Oid type)
 static void
 prepare_columns(Copy *copy, TupleDesc tupdesc)
 {
-	int			i;
-
 	copy->natts = tupdesc->natts;
 	copy->columns = palloc0(sizeof(Column) * copy->natts);
-	for (i = 0; i < copy->natts; i++)
+	for (int i = 0; i < copy->natts; i++)
 	{
 		Column	   *column = &copy->columns[i];
 		Oid			type = TupleDescAttr(tupdesc, i)->atttypid;

@@ -53,9 +53,8 @@ static Oid *
 argument_types(FunctionCallInfo fcinfo)
 {
 	Oid		   *types = palloc(sizeof(Oid) * (PG_NARGS() + 1));
-	int			i;
 
-	for (i = 0; i < PG_NARGS(); i++)
+	for (int i = 0; i < PG_NARGS(); i++)
 		types[i] = dbl_arg_type(fcinfo, i);
 	return types;
 }
@@ -274,9 +273,8 @@ describe_arguments(PGresult *description, NullableDatum *args)
 	Datum	   *names = palloc(sizeof(Datum) * (n + 1));
 	Datum	   *types = palloc(sizeof(Datum) * (n + 1));
 	Datum	   *modifiers = palloc(sizeof(Datum) * (n + 1));
-	int			i;
 
-	for (i = 0; i < n; i++)
+	for (int i = 0; i < n; i++)
 	{
 		names[i] = CStringGetTextDatum(dbl_err_clean(PQfname(description, i)));
 		types[i] = ObjectIdGetDatum(PQftype(description, i));
@@ -377,9 +375,8 @@ store_error(Tuplestorestate *store, TupleDesc tupdesc, const DblinkError *error)
 	};
 	Datum		values[lengthof(fields)] = {0};
 	bool		nulls[lengthof(fields)];
-	int			i;
 
-	for (i = 0; i < lengthof(fields); i++)
+	for (int i = 0; i < lengthof(fields); i++)
 	{
 		nulls[i] = fields[i] == NULL;
 		if (!nulls[i])
@@ -413,10 +410,9 @@ dblink_error(PG_FUNCTION_ARGS)
 	TupleDesc	tupdesc = CreateTemplateTupleDesc(lengthof(columns));
 	const DblinkError *error;
 	Tuplestorestate *store;
-	int			i;
 
 	dbl_res_begin(fcinfo);
-	for (i = 0; i < lengthof(columns); i++)
+	for (int i = 0; i < lengthof(columns); i++)
 		TupleDescInitEntry(tupdesc, i + 1, columns[i], i == 7 ? INT4OID : TEXTOID, -1, 0);
 	TupleDescFinalize(tupdesc);
 	store = dbl_res_return(fcinfo, tupdesc);
@@ -443,15 +439,14 @@ dblink_wait(PG_FUNCTION_ARGS)
 	DblinkConn *ready;
 	Datum	   *names;
 	int			n;
-	int			i;
 
 	if (PG_NARGS() > 0)
 		array = fcinfo->args[0];
 	names = dbl_params_names(array, dbl_arg_type(fcinfo, 0), &n);
-	for (i = 0; i < n; i++)
+	for (int i = 0; i < n; i++)
 		conns = list_append_unique_ptr(conns, dbl_session_get2(TextDatumGetCString(names[i])));
 	ready = dbl_gather_wait(conns, PG_NARGS() > 1 ? dbl_arg_timeout(fcinfo, 1) : -1);
-	for (i = 0; i < n; i++)
+	for (int i = 0; i < n; i++)
 	{
 		if (ready != NULL && dbl_reg_find(TextDatumGetCString(names[i])) == ready)
 			PG_RETURN_DATUM(names[i]);

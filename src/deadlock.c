@@ -92,10 +92,9 @@ static bool
 has_client(int pid, const struct sockaddr_storage *address)
 {
 	bool		found = false;
-	int			i;
 
 	pgstat_clear_backend_activity_snapshot();
-	for (i = 1; i <= pgstat_fetch_stat_numbackends() && !found; i++)
+	for (int i = 1; i <= pgstat_fetch_stat_numbackends() && !found; i++)
 	{
 		LocalPgBackendStatus *local = dbl_backend_status(i);
 
@@ -152,11 +151,9 @@ is_idle_sibling(const DblinkConn *conn, int pid)
 static void
 add_blocker(Search *search, const Blocker *blocker)
 {
-	int			i;
-
 	if (blocker->pid == 0 || search->n == MAX_PROCS)
 		return;
-	for (i = 0; i < search->n; i++)
+	for (int i = 0; i < search->n; i++)
 	{
 		if (search->procs[i].pid == blocker->pid)
 			return;
@@ -170,9 +167,7 @@ add_blocker(Search *search, const Blocker *blocker)
 static bool
 is_ahead(const BlockedProcsData *data, const BlockedProcData *blocked, int pid)
 {
-	int			i;
-
-	for (i = 0; i < blocked->num_waiters; i++)
+	for (int i = 0; i < blocked->num_waiters; i++)
 	{
 		if (data->waiter_pids[blocked->first_waiter + i] == pid)
 			return true;
@@ -186,9 +181,7 @@ is_ahead(const BlockedProcsData *data, const BlockedProcData *blocked, int pid)
 static const LockInstanceData *
 own_instance(const BlockedProcsData *data, const BlockedProcData *blocked)
 {
-	int			i;
-
-	for (i = blocked->first_lock; i < blocked->first_lock + blocked->num_locks; i++)
+	for (int i = blocked->first_lock; i < blocked->first_lock + blocked->num_locks; i++)
 	{
 		if (data->locks[i].pid == blocked->pid && data->locks[i].waitLockMode != NoLock)
 			return &data->locks[i];
@@ -218,12 +211,11 @@ add_holders(Search *search, int waiter, const BlockedProcsData *data,
 {
 	const LockInstanceData *own = own_instance(data, blocked);
 	LOCKMASK	conflicts;
-	int			i;
 
 	if (own == NULL)
 		return;
 	conflicts = GetLockTagsMethodTable(&own->locktag)->conflictTab[own->waitLockMode];
-	for (i = blocked->first_lock; i < blocked->first_lock + blocked->num_locks; i++)
+	for (int i = blocked->first_lock; i < blocked->first_lock + blocked->num_locks; i++)
 	{
 		const LockInstanceData *other = &data->locks[i];
 		bool		holds = (conflicts & other->holdMask) != 0;
@@ -253,9 +245,8 @@ add_snapshot_holders(Search *search, int waiter)
 {
 	int			pids[MAX_PROCS];
 	int			n = GetSafeSnapshotBlockingPids(search->procs[waiter].pid, pids, MAX_PROCS);
-	int			i;
 
-	for (i = 0; i < n; i++)
+	for (int i = 0; i < n; i++)
 	{
 		Blocker		blocker = {
 			.pid = pids[i],
@@ -276,9 +267,8 @@ static bool
 add_blockers(Search *search, int waiter)
 {
 	BlockedProcsData *data = GetBlockerStatusData(search->procs[waiter].pid);
-	int			i;
 
-	for (i = 0; i < data->nprocs; i++)
+	for (int i = 0; i < data->nprocs; i++)
 		add_holders(search, waiter, data, &data->procs[i]);
 	if (data->nprocs == 0)
 		add_snapshot_holders(search, waiter);
@@ -293,9 +283,7 @@ add_blockers(Search *search, int waiter)
 static int
 search_way_back(Search *search)
 {
-	int			i;
-
-	for (i = 0; i < search->n; i++)
+	for (int i = 0; i < search->n; i++)
 	{
 		if (search->procs[i].pid == search->me)
 			return i;

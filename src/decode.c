@@ -134,12 +134,11 @@ dbl_dec_is_binary_safe(TupleDesc tupdesc, PGconn *pgconn)
 {
 	const char *integers = PQparameterStatus(pgconn, "integer_datetimes");
 	bool		newer = PQserverVersion(pgconn) / 10000 > PG_VERSION_NUM / 10000;
-	int			i;
 
 	if (integers == NULL || strcmp(integers, "on") != 0)
 		return false;
 
-	for (i = 0; i < tupdesc->natts; i++)
+	for (int i = 0; i < tupdesc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(tupdesc, i);
 
@@ -185,9 +184,7 @@ column_begin(DecoderColumn *column, Form_pg_attribute att, bool binary)
 static void
 format_check(DblinkConn *conn, PGresult *res, TupleDesc tupdesc, const int *order)
 {
-	int			i;
-
-	for (i = 0; i < tupdesc->natts; i++)
+	for (int i = 0; i < tupdesc->natts; i++)
 	{
 		int			column = order != NULL ? order[i] : i;
 		int			format = column >= 0 ? PQfformat(res, column) : 0;
@@ -244,7 +241,6 @@ dbl_dec_begin(const DblinkQuery *query, PGresult *res, TupleDesc tupdesc)
 	DblinkConn *conn = query->conn;
 	const int  *order = dbl_rowtype_match(query, res, tupdesc);
 	DblinkDecoder *decoder;
-	int			i;
 
 	if (order == NULL)
 		column_count_check(query, res, tupdesc);
@@ -258,7 +254,7 @@ dbl_dec_begin(const DblinkQuery *query, PGresult *res, TupleDesc tupdesc)
 	decoder->row_context = AllocSetContextCreate(CurrentMemoryContext,
 												 "dblink row",
 												 ALLOCSET_DEFAULT_SIZES);
-	for (i = 0; i < tupdesc->natts; i++)
+	for (int i = 0; i < tupdesc->natts; i++)
 		column_begin(&decoder->columns[i], TupleDescAttr(tupdesc, i),
 					 conn->exchange.binary &&
 					 PQfformat(res, order != NULL ? order[i] : i) != 0);

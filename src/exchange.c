@@ -117,12 +117,11 @@ note_tag(DblinkConn *conn)
 		"COMMIT", "BEGIN", "START TRANSACTION", "PREPARE TRANSACTION", "ROLLBACK"
 	};
 	int			n = conn->follow.unread ? lengthof(tags) : lengthof(tags) - 1;
-	int			i;
 
 	if (conn->follow.state != DBLINK_FOLLOW_ACTIVE ||
 		PQresultStatus(conn->exchange.res) != PGRES_COMMAND_OK)
 		return;
-	for (i = 0; i < n; i++)
+	for (int i = 0; i < n; i++)
 	{
 		if (strcmp(PQcmdStatus(conn->exchange.res), tags[i]) == 0)
 			conn->follow.state = DBLINK_FOLLOW_ENDED;

@@ -82,13 +82,12 @@ show_connections(const Shown *shown)
 	Datum	   *names;
 	bool	   *nulls;
 	int			n;
-	int			i;
 
 	if (!IsA(arg, Const) || arg->constisnull || arg->consttype != TEXTARRAYOID)
 		return;
 	deconstruct_array(DatumGetArrayTypeP(arg->constvalue), TEXTOID, -1, false, TYPALIGN_INT,
 					  &names, &nulls, &n);
-	for (i = 0; i < n; i++)
+	for (int i = 0; i < n; i++)
 	{
 		char	   *name = nulls[i] ? NULL : TextDatumGetCString(names[i]);
 
@@ -127,10 +126,9 @@ static void
 show_parameters(const Shown *shown, int first)
 {
 	StringInfoData buf;
-	int			i;
 
 	initStringInfo(&buf);
-	for (i = first; i < list_length(shown->call->args); i++)
+	for (int i = first; i < list_length(shown->call->args); i++)
 		appendStringInfo(&buf, "%s%s%s", i > first ? ", " : "",
 						 shown->call->funcvariadic ? "VARIADIC " : "",
 						 deparse_argument(shown, i));

@@ -368,9 +368,8 @@ static List *
 connection_options(ForeignServer *server, List *mapping, DblinkConnKind kind)
 {
 	List	   *options = NIL;
-	int			i;
 
-	for (i = 0; i < lengthof(fixed_options); i++)
+	for (int i = 0; i < lengthof(fixed_options); i++)
 		options = add_option(options, fixed_options[i][0], fixed_options[i][1]);
 	/* An empty value allows no method at all; "gss" never is on a socket. */
 	if (dbl_libpq_has_require_auth())

@@ -69,9 +69,7 @@ typedef struct DblinkNotice
 static void
 get_fields(const PGresult *res, const char **fields)
 {
-	int			i;
-
-	for (i = 0; i < NUM_FIELDS; i++)
+	for (int i = 0; i < NUM_FIELDS; i++)
 		fields[i] = PQresultErrorField(res, field_codes[i]);
 
 	/* A server older than 9.6 sends the localized one only. */
@@ -89,9 +87,8 @@ static Size
 put_strings(DblinkNotice *notice, const char **strings, int count)
 {
 	Size		size = 0;
-	int			i;
 
-	for (i = 0; i < count; i++)
+	for (int i = 0; i < count; i++)
 	{
 		Size		len = strings[i] != NULL ? strnlen(strings[i], NOTICE_MAX) : 0;
 
@@ -212,9 +209,8 @@ forward(const char *data, const char *where)
 {
 	const char *fields[NUM_FIELDS];
 	int			level;
-	int			i;
 
-	for (i = 0; i < NUM_FIELDS; i++)
+	for (int i = 0; i < NUM_FIELDS; i++)
 	{
 		fields[i] = dbl_err_clean(data);
 		data += strlen(data) + 1;

@@ -165,13 +165,12 @@ from_arguments(const NullableDatum *args, const Oid *types, int count)
 	Writer		writer = {InvalidOid};
 	DblinkStylesSaved saved;
 	bool		fixed = true;
-	int			i;
 
-	for (i = 0; i < count && fixed; i++)
+	for (int i = 0; i < count && fixed; i++)
 		fixed = dbl_styles_are_portable(dbl_styles_needs(types[i]));
 	if (!fixed)
 		dbl_styles_enter_portable(&saved);
-	for (i = 0; i < count; i++)
+	for (int i = 0; i < count; i++)
 	{
 		writer_set_type(&writer, types[i]);
 		write_param(params, i, &writer, args[i]);
@@ -198,7 +197,6 @@ from_array(NullableDatum arg, Oid type)
 	NullableDatum *elements;
 	Oid		   *types;
 	int			count;
-	int			i;
 
 	if (!OidIsValid(get_base_element_type(type)))
 		ereport(ERROR,
@@ -214,7 +212,7 @@ from_array(NullableDatum arg, Oid type)
 					  &values, &nulls, &count);
 	elements = palloc(sizeof(NullableDatum) * (count + 1));
 	types = palloc(sizeof(Oid) * (count + 1));
-	for (i = 0; i < count; i++)
+	for (int i = 0; i < count; i++)
 	{
 		elements[i].value = values[i];
 		elements[i].isnull = nulls[i];
@@ -282,7 +280,6 @@ dbl_params_names(NullableDatum arg, Oid type, int *count)
 	ArrayType  *array;
 	Datum	   *names;
 	bool	   *nulls;
-	int			i;
 
 	if (!dbl_arg_is_text(get_base_element_type(type)))
 		ereport(ERROR,
@@ -300,7 +297,7 @@ dbl_params_names(NullableDatum arg, Oid type, int *count)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("array of connections must not be empty")));
-	for (i = 0; i < *count; i++)
+	for (int i = 0; i < *count; i++)
 	{
 		if (nulls[i])
 			ereport(ERROR,

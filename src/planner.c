@@ -123,7 +123,6 @@ static bool
 are_arguments_streamable(const DblinkScannable *entry, List *args)
 {
 	DblinkArgMap map;
-	int			i;
 
 	if (args == NIL ||
 		!dbl_args_map_call(entry, list_length(args), exprType(llast(args)) == BOOLOID,
@@ -136,7 +135,7 @@ are_arguments_streamable(const DblinkScannable *entry, List *args)
 		exprType(list_nth(args, map.name)) != (entry->takes_array ? TEXTARRAYOID : TEXTOID) :
 		entry->needs_name)
 		return false;
-	for (i = 0; i < entry->nfixed; i++)
+	for (int i = 0; i < entry->nfixed; i++)
 	{
 		if (exprType(list_nth(args, map.first + i)) != entry->fixed[i])
 			return false;
@@ -298,9 +297,8 @@ scan_tlist(Index rti, RangeTblFunction *rtfunc)
 {
 	List	   *tlist = NIL;
 	TupleDesc	tupdesc = row_type(rtfunc);
-	int			i;
 
-	for (i = 0; i < tupdesc->natts; i++)
+	for (int i = 0; i < tupdesc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(tupdesc, i);
 		Var		   *var;

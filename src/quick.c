@@ -49,11 +49,9 @@ static const Oid quick_volatile[] = {
 static bool
 is_own_quick(Oid funcid)
 {
-	int			i;
-
 	if (func_volatile(funcid) != PROVOLATILE_VOLATILE)
 		return true;
-	for (i = 0; i < lengthof(quick_volatile); i++)
+	for (int i = 0; i < lengthof(quick_volatile); i++)
 	{
 		if (funcid == quick_volatile[i])
 			return true;
@@ -219,16 +217,14 @@ is_quick_index(Oid indexid, bool waits)
 static bool
 is_quick_constr(const TupleConstr * constr)
 {
-	int			i;
-
 	if (constr == NULL)
 		return true;
-	for (i = 0; i < constr->num_check; i++)
+	for (int i = 0; i < constr->num_check; i++)
 	{
 		if (!are_quick(stringToNode(constr->check[i].ccbin)))
 			return false;
 	}
-	for (i = 0; constr->has_generated_stored && i < constr->num_defval; i++)
+	for (int i = 0; constr->has_generated_stored && i < constr->num_defval; i++)
 	{
 		if (!are_quick(stringToNode(constr->defval[i].adbin)))
 			return false;

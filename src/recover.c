@@ -413,7 +413,6 @@ dbl_recover_wait(bool (*is_awaited) (const DblinkConn *conn))
 	struct pollfd pfds[2 * MAX_WAITED];
 	long		timeout = LOOK_MS;
 	int			n = 0;
-	int			i;
 
 	dbl_reg_foreach(conn)
 	{
@@ -422,7 +421,7 @@ dbl_recover_wait(bool (*is_awaited) (const DblinkConn *conn))
 		if (is_awaited(conn) && n + 2 <= lengthof(pfds))
 			n += add_sockets(conn, &pfds[n]);
 	}
-	for (i = 0; i < n; i++)
+	for (int i = 0; i < n; i++)
 		pfds[i].revents = 0;
 	pgstat_report_wait_start(PG_WAIT_EXTENSION);
 	(void) poll(pfds, n, timeout);
@@ -479,7 +478,6 @@ dbl_recover_all(void)
 	rollback_deadline = dbl_deadline(ROLLED_BACK_MS);
 	do
 	{
-
 		if ((proc_exit_inprogress || ProcDiePending) && exit_deadline == 0)
 			exit_deadline = dbl_deadline(EXIT_CANCEL_MS);
 		pending = false;

@@ -92,11 +92,10 @@ static bool
 are_types_equal(const DblinkQuery *query, PGresult *description, TupleDesc tupdesc)
 {
 	const int  *order = dbl_rowtype_match(query, description, tupdesc);
-	int			i;
 
 	if (PQnfields(description) != tupdesc->natts)
 		return false;
-	for (i = 0; i < tupdesc->natts; i++)
+	for (int i = 0; i < tupdesc->natts; i++)
 	{
 		int			column = order != NULL ? order[i] : i;
 
@@ -395,8 +394,6 @@ sink_end_result(DblinkSink *sink)
 static void
 row_type_check(TupleDesc returned, TupleDesc expected)
 {
-	int			i;
-
 	if (returned->natts != expected->natts)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -404,7 +401,7 @@ row_type_check(TupleDesc returned, TupleDesc expected)
 				 errdetail_plural("Returned row contains %d attribute, but query expects %d.",
 								  "Returned row contains %d attributes, but query expects %d.",
 								  returned->natts, returned->natts, expected->natts)));
-	for (i = 0; i < returned->natts; i++)
+	for (int i = 0; i < returned->natts; i++)
 	{
 		Oid			type = TupleDescAttr(returned, i)->atttypid;
 		Oid			wanted = TupleDescAttr(expected, i)->atttypid;

@@ -33,9 +33,7 @@ static void
 ordered_values(const PGresult *res, int row, DblinkValue *values, int natts,
 			   const int *order)
 {
-	int			i;
-
-	for (i = 0; i < natts; i++)
+	for (int i = 0; i < natts; i++)
 	{
 		values[i].len = 0;
 		values[i].text = NULL;
@@ -54,14 +52,12 @@ void
 dbl_row_values(const PGresult *res, int row, DblinkValue *values, int natts,
 			   const int *order)
 {
-	int			i;
-
 	if (order != NULL)
 	{
 		ordered_values(res, row, values, natts, order);
 		return;
 	}
-	for (i = 0; i < natts; i++)
+	for (int i = 0; i < natts; i++)
 	{
 		values[i].len = PQgetlength(res, row, i);
 		values[i].text = PQgetvalue(res, row, i);
@@ -125,12 +121,11 @@ dbl_batch_add(DblinkBatch *batch, const PGresult *res, int row, const int *order
 {
 	DblinkValue *values = &batch->values[batch->nrows * batch->natts];
 	int			used = batch->used;
-	int			i;
 
 	if (dbl_batch_is_full(batch))
 		return false;
 	dbl_row_values(res, row, values, batch->natts, order);
-	for (i = 0; i < batch->natts; i++)
+	for (int i = 0; i < batch->natts; i++)
 	{
 		int			size = values[i].len + 1;
 
@@ -192,9 +187,8 @@ static TupleDesc
 bytea_tupdesc(int natts)
 {
 	TupleDesc	tupdesc = CreateTemplateTupleDesc(natts);
-	int			i;
 
-	for (i = 1; i <= natts; i++)
+	for (int i = 1; i <= natts; i++)
 		TupleDescInitEntry(tupdesc, i, NULL, BYTEAOID, -1, 0);
 	TupleDescFinalize(tupdesc);
 	return tupdesc;
@@ -230,13 +224,12 @@ dbl_spool_put(DblinkSpool *spool, const DblinkValue *row)
 	MemoryContext caller_context;
 	Datum	   *values;
 	bool	   *nulls;
-	int			i;
 
 	MemoryContextReset(spool->row_context);
 	caller_context = MemoryContextSwitchTo(spool->row_context);
 	values = palloc0(spool->natts * sizeof(Datum));
 	nulls = palloc0(spool->natts * sizeof(bool));
-	for (i = 0; i < spool->natts; i++)
+	for (int i = 0; i < spool->natts; i++)
 	{
 		int			size = row[i].len + 1;
 		bytea	   *value;
@@ -265,7 +258,6 @@ dbl_spool_next(DblinkSpool *spool)
 {
 	MemoryContext caller_context;
 	bool		found;
-	int			i;
 
 	/* A row that is read from a file is the slot's, which frees it later. */
 	caller_context = MemoryContextSwitchTo(spool->slot->tts_mcxt);
@@ -277,7 +269,7 @@ dbl_spool_next(DblinkSpool *spool)
 		return NULL;
 	}
 	slot_getallattrs(spool->slot);
-	for (i = 0; i < spool->natts; i++)
+	for (int i = 0; i < spool->natts; i++)
 	{
 		bytea	   *value;
 

@@ -83,9 +83,8 @@ static int
 find_column(const PGresult *res, const char *name)
 {
 	int			found = -1;
-	int			i;
 
-	for (i = 0; i < PQnfields(res); i++)
+	for (int i = 0; i < PQnfields(res); i++)
 	{
 		if (strcmp(PQfname(res, i), name) != 0)
 			continue;
@@ -104,10 +103,9 @@ find_column(const PGresult *res, const char *name)
 static void
 surplus_check(const PGresult *res, TupleDesc tupdesc)
 {
-	int			i;
 	int			j;
 
-	for (i = 0; i < PQnfields(res); i++)
+	for (int i = 0; i < PQnfields(res); i++)
 	{
 		for (j = 0; j < tupdesc->natts; j++)
 		{
@@ -134,9 +132,8 @@ static int *
 match_names(const PGresult *res, TupleDesc tupdesc)
 {
 	int		   *order = palloc(sizeof(int) * (tupdesc->natts + 1));
-	int			i;
 
-	for (i = 0; i < tupdesc->natts; i++)
+	for (int i = 0; i < tupdesc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(tupdesc, i);
 

@@ -165,12 +165,10 @@ dbl_sec_password_used_check(DblinkConn *conn, const DblinkConnInfo *conninfo)
 static bool
 is_option_allowed(const char *keyword)
 {
-	int			i;
-
 	if (libpqsrv_is_valid_proxy_option != NULL)
 		return libpqsrv_is_valid_proxy_option(keyword);
 
-	for (i = 0; allowed_options[i] != NULL; i++)
+	for (int i = 0; allowed_options[i] != NULL; i++)
 	{
 		if (strcmp(keyword, allowed_options[i]) == 0)
 			return true;

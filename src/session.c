@@ -559,9 +559,8 @@ void
 dbl_session_get_or_open_all(DblinkOpening *openings, int count, bool skip)
 {
 	List	   *attempts = NIL;
-	int			i;
 
-	for (i = 0; i < count; i++)
+	for (int i = 0; i < count; i++)
 	{
 		openings[i].for_dblink2 = true;
 		if (skip)
@@ -571,7 +570,7 @@ dbl_session_get_or_open_all(DblinkOpening *openings, int count, bool skip)
 		if (openings[i].attempt != NULL)
 			attempts = lappend(attempts, openings[i].attempt);
 	}
-	for (i = 0; i < count; i++)
+	for (int i = 0; i < count; i++)
 	{
 		attempts = list_delete_ptr(attempts, openings[i].attempt);
 		if (skip)

@@ -852,9 +852,8 @@ dbl_stream_await_any(DblinkStream **awaited, int nawaited)
 {
 	List	   *conns = NIL;
 	DblinkReaderTime *time = NULL;
-	int			i;
 
-	for (i = 0; i < nawaited; i++)
+	for (int i = 0; i < nawaited; i++)
 	{
 		if (awaited[i] == NULL)
 			continue;
@@ -957,23 +956,22 @@ void
 dbl_stream_end_early(DblinkStream **ended, int nended)
 {
 	TimestampTz deadline = dbl_deadline(DRAIN_MS);
-	int			i;
 
-	for (i = 0; i < nended; i++)
+	for (int i = 0; i < nended; i++)
 	{
 		DblinkStream *stream = ended[i];
 
 		if (stream != NULL && stream->reader.conn != NULL && stream->reading)
 			stream->cancelled = may_cancel(stream, deadline);
 	}
-	for (i = 0; i < nended; i++)
+	for (int i = 0; i < nended; i++)
 	{
 		if (ended[i] == NULL || !ended[i]->cancelled)
 			continue;
 		ended[i]->query.fail_on_error = false;
 		(void) dbl_cancel_begin(ended[i]->reader.conn);
 	}
-	for (i = 0; i < nended; i++)
+	for (int i = 0; i < nended; i++)
 	{
 		DblinkStream *stream = ended[i];
 
