@@ -380,9 +380,9 @@ typedef struct DblinkConn
 	DblinkCancel *cancel;		/* a cancel request in progress, or NULL */
 	struct DblinkNotice *notices;	/* not yet reported; or NULL (notice.c) */
 	uint64		notice_count;	/* how many have arrived */
-	bool		deadlock_at_once;	/* for this call, a statement that waits
-									 * for this session is cancelled without
-									 * patience */
+	bool		for_dblink2;	/* the call is one of dblink2: a statement
+								 * that waits for this session is cancelled
+								 * without patience, and errors have hints */
 	bool		loopback;		/* by a loopback server: only place.userid may
 								 * use it */
 	bool		loops_back;		/* it leads to this very server */

@@ -139,6 +139,9 @@ SELECT hint LIKE '%dblink_connect(%' FROM dblink_error();
 -- should fail: likewise without a password
 SET ROLE regress_dblink2_error_caller;
 SELECT * FROM hint_of($$SELECT dblink_execute('nosuch', 'SELECT 1')$$);
+-- should fail: with a hint where a password belongs; without in a function of dblink
+SELECT * FROM hint_of($$SELECT dblink_execute('dbname=nosuch', 'SELECT 1')$$);
+SELECT * FROM hint_of($$SELECT dblink_exec('dbname=nosuch', 'SELECT 1')$$);
 RESET ROLE;
 -- a warning, with the hint
 SET dblink.gather_failures = skip;
@@ -152,7 +155,8 @@ SELECT s, hint FROM (VALUES
 	($$SELECT * FROM dblink_gather('{conn,nosuch}') AS t(c text, a int)$$),
 	($$SELECT dblink_get_notify('nosuch', '1 s')$$)) AS v(s),
 	hint_of(s) WHERE state = '08003';
--- should fail: without, because it is no name, or a function of dblink
+-- should fail: the first two with the look of a connection string, because they are no
+-- name; the others without, because they are of dblink
 SELECT s, state, hint FROM (VALUES
 	($$SELECT dblink_execute('nosuch=1', 'SELECT 1')$$),
 	($$SELECT dblink_execute('postgresql://[::1', 'SELECT 1')$$),
@@ -161,6 +165,10 @@ SELECT s, state, hint FROM (VALUES
 	($$SELECT dblink_send_query('nosuch', 'SELECT 1')$$),
 	($$SELECT dblink_connect('nosuch')$$)) AS v(s),
 	hint_of(s);
+-- should fail: on a lost connection, with a hint in dblink2 alone
+SELECT count(*) FROM hint_of($$SELECT dblink_exec('conn', 'SELECT pg_terminate_backend(pg_backend_pid())')$$);
+SELECT * FROM hint_of($$SELECT dblink_exec('conn', 'SELECT 1')$$);
+SELECT * FROM hint_of($$SELECT dblink_execute('conn', 'SELECT 1')$$);
 
 SELECT dblink_disconnect('conn');
 

@@ -300,7 +300,8 @@ describe(DblinkConn *conn, const char *sql)
 	if (dbl_ex_is_pending(conn) || !dbl_ex_ask(conn, sql, NULL))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("cannot describe a query while another one is in progress on the connection")));
+				 errmsg("cannot describe a query while another one is in progress on the connection"),
+				 errhint("Fetch its results with dblink_get_result() before.")));
 	description = dbl_ex_description(conn);
 	if (PQresultStatus(description) != PGRES_COMMAND_OK)
 		dbl_err_throw_single(conn, "while describing query");
@@ -357,7 +358,8 @@ error_source(FunctionCallInfo fcinfo)
 	if (conn == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONNECTION_DOES_NOT_EXIST),
-				 errmsg("connection \"%s\" not available", name)));
+				 errmsg("connection \"%s\" not available", name),
+				 errhint("Without an argument, dblink_error() returns the last error of the session.")));
 	return conn;
 }
 

@@ -173,8 +173,9 @@ dbl_err_fill(DblinkError *error, DblinkConn *conn)
 
 /*
  * Add a hint to the error that a text of several statements causes where only one is
- * allowed.  We know it by its lack of a position, which every other syntax error has,
- * because the remote's message may be in any language.
+ * allowed, and to that of a parameter whose type the remote can't infer.  We know the
+ * former by its lack of a position, which every other syntax error has, because the
+ * remote's message may be in any language.
  */
 void
 dbl_err_hint_single(DblinkError *error)
@@ -182,6 +183,8 @@ dbl_err_hint_single(DblinkError *error)
 	if (error->sqlstate == ERRCODE_SYNTAX_ERROR && error->position == 0 &&
 		error->hint == NULL && error->context == NULL)
 		error->hint = "Only a query that is run without parameters can be more than one statement.";
+	if (error->sqlstate == ERRCODE_INDETERMINATE_DATATYPE && error->hint == NULL)
+		error->hint = "Write the type of the parameter in the remote query, as in $1::text.";
 }
 
 /*

@@ -397,8 +397,14 @@ pg_noreturn static void
 not_sent(DblinkConn *conn)
 {
 	const char *reason = dbl_err_message(conn);
+	const char *hint = NULL;
 	DblinkError error;
 
+	/* COMPAT: stock's error has none, so that of dblink has none either. */
+	if (conn->for_dblink2)
+		hint = PQstatus(conn->pgconn) == CONNECTION_OK ?
+			"Fetch the results of the earlier query with dblink_get_result(), or with dblink_gather() without a query." :
+			"Close the connection with dblink_disconnect(), and open it again.";
 	dbl_err_fill(&error, conn);
 	error.sqlstate = ERRCODE_INTERNAL_ERROR;
 	error.primary = psprintf("could not send query: %s", reason);
@@ -407,7 +413,8 @@ not_sent(DblinkConn *conn)
 	(void) PQisBusy(conn->pgconn);
 	ereport(ERROR,
 			(errcode(ERRCODE_INTERNAL_ERROR),
-			 errmsg_internal("%s", error.primary)));
+			 errmsg_internal("%s", error.primary),
+			 hint != NULL ? errhint("%s", hint) : 0));
 }
 
 /*
@@ -710,7 +717,7 @@ receive(DblinkConn *conn)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("COPY is not supported through dblink"),
-				 errhint("Use COPY in psql, or a query that returns rows.")));
+				 errhint("Read rows with a query, and send them with dblink_copy() of the extension dblink2.")));
 	}
 }
 

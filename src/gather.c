@@ -148,7 +148,8 @@ remote_tupdesc(TupleDesc tupdesc)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("first column of the rows must be of type %s", "text"),
-				 errdetail("It is the connection that has sent the row.")));
+				 errdetail("It is the connection that has sent the row."),
+				 errhint("Begin the column definition list with it: AS t(connection text, ...).")));
 	remote = CreateTemplateTupleDesc(tupdesc->natts - 1);
 	for (i = 1; i < tupdesc->natts; i++)
 		TupleDescCopyEntry(remote, i, tupdesc, i + 1);

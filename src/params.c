@@ -238,7 +238,8 @@ params_text(NullableDatum arg, Oid type, const char *what)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("%s must not be null", what),
 				 strcmp(what, "connection") == 0 ?
-				 errhint("An unnamed connection cannot be used here: open one with dblink_connect(name, connection string).") : 0));
+				 errhint("An unnamed connection cannot be used here: open one with dblink_connect(name, connection string).") :
+				 errhint("A text that is put together with || is null if a part of it is.")));
 	return TextDatumGetCString(arg.value);
 }
 

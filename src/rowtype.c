@@ -91,7 +91,8 @@ find_column(const PGresult *res, const char *name)
 		if (found >= 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_AMBIGUOUS_COLUMN),
-					 errmsg("remote query returns column \"%s\" more than once", name)));
+					 errmsg("remote query returns column \"%s\" more than once", name),
+					 errhint("Give one of them another name with AS, or leave it out.")));
 		found = i;
 	}
 	return found;
@@ -146,7 +147,9 @@ match_names(const PGresult *res, TupleDesc tupdesc)
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
 					 errmsg("remote query does not return column \"%s\" of the row type",
 							NameStr(att->attname)),
-					 errdetail("Columns are found by name.")));
+					 errdetail("Columns are found by name."),
+					 errhint("Name a column of the query so with AS, or add NULL AS %s.",
+							 quote_identifier(NameStr(att->attname)))));
 	}
 	surplus_check(res, tupdesc);
 	return order;
@@ -174,7 +177,8 @@ dbl_rowtype_match(const DblinkQuery *query, const PGresult *res, TupleDesc tupde
 						 errmsg("remote query must return one column"),
 						 errdetail_plural("It returns %d column.",
 										  "It returns %d columns.",
-										  PQnfields(res), PQnfields(res))));
+										  PQnfields(res), PQnfields(res)),
+						 errhint("For several columns, use a row type, or dblink_query() with a column definition list.")));
 			break;
 	}
 	return NULL;

@@ -265,7 +265,7 @@ dbl_session_take(const char *name)
 	if (conn == NULL)
 		return NULL;
 	role_check(conn);
-	conn->deadlock_at_once = false;
+	conn->for_dblink2 = false;
 	return take(conn);
 }
 
@@ -320,14 +320,15 @@ dbl_session_get(const char *name)
 /*
  * A function of dblink2 uses the connection.
  *
- * A statement that waits for this very session is a deadlock: unlike in the functions of
- * dblink, there are no users who rely on a time-out to end it.  Nor do users expect that
- * the end of an earlier query is in the way of another.
+ * Its errors may have hints.  A statement that waits for this very session is a
+ * deadlock: unlike in the functions of dblink, there are no users who rely on a time-out
+ * to end it.  Nor do users expect that the end of an earlier query is in the way of
+ * another.
  */
 static void
 begin_use2(DblinkConn *conn)
 {
-	conn->deadlock_at_once = true;
+	conn->for_dblink2 = true;
 	(void) dbl_ex_is_pending(conn);
 }
 
@@ -415,17 +416,30 @@ conn_finish(DblinkConn *conn, const DblinkConnInfo *conninfo, DblinkAttempt *att
 }
 
 /*
- * What to write in place of a connection string that does not parse, because it was meant
- * to be a name; else NULL.
+ * What to write in place of a connection string that does not parse, perhaps because it
+ * was meant to be a name; NULL if it does.
  */
 static const char *
-name_hint(const DblinkConnInfo *conninfo)
+string_hint(const DblinkConnInfo *conninfo)
 {
-	if (conninfo->options != NULL ||
-		strchr(conninfo->string, '=') != NULL || strstr(conninfo->string, "://") != NULL)
+	if (conninfo->options != NULL)
 		return NULL;
+	if (strchr(conninfo->string, '=') != NULL || strstr(conninfo->string, "://") != NULL)
+		return "Write 'host=... port=... dbname=... user=... password=...' with options of libpq, or 'postgresql://user:password@host:port/dbname'.";
 	return "There is no open connection and no foreign server of this name. "
 		"Open the connection with dblink_connect(name, connection string), or pass a connection string: 'host=... dbname=... user=...'.";
+}
+
+/*
+ * What to write where no password was given.
+ */
+static const char *
+password_hint(const DblinkConnInfo *conninfo)
+{
+	const char *hint = string_hint(conninfo);
+
+	return hint != NULL ? hint :
+		"Write password=... in the connection string, or use a foreign server with a password in the user mapping.";
 }
 
 /*
@@ -436,7 +450,6 @@ static void
 begin_opening(DblinkOpening *opening, List *others)
 {
 	const char *source = opening->source;
-	const char *hint = NULL;
 	const DblinkConnInfo *conninfo;
 
 	opening->conn = dbl_session_take(source);
@@ -446,10 +459,8 @@ begin_opening(DblinkOpening *opening, List *others)
 		return;
 
 	conninfo = dbl_loop_conninfo(source, DBLINK_ONE_CALL);
-	if (opening->for_dblink2)
-		hint = name_hint(conninfo);
-	dbl_sec_password_given_check(conninfo, hint);
-	dbl_sec_options_check(conninfo, hint);
+	dbl_sec_password_given_check(conninfo, opening->for_dblink2 ? password_hint(conninfo) : NULL);
+	dbl_sec_options_check(conninfo, opening->for_dblink2 ? string_hint(conninfo) : NULL);
 	opening->conn = dbl_kept_take(conninfo);
 	if (opening->conn != NULL)
 		return;
@@ -472,7 +483,7 @@ finish_opening(DblinkOpening *opening, List *others)
 	if (opening->attempt != NULL)
 		conn_finish(opening->conn, opening->conninfo, opening->attempt, others);
 	opening->attempt = NULL;
-	opening->conn->deadlock_at_once = false;
+	opening->conn->for_dblink2 = false;
 	if (opening->for_dblink2)
 		begin_use2(opening->conn);
 }
@@ -634,7 +645,8 @@ same_place_check(const DblinkConn *conn, const DblinkConnInfo *conninfo)
 			 errmsg("duplicate connection name"),
 			 same_role ?
 			 errdetail("Connection \"%s\" was opened with other options.", conn->name) :
-			 errdetail("Connection \"%s\" was opened by another role.", conn->name)));
+			 errdetail("Connection \"%s\" was opened by another role.", conn->name),
+			 errhint("Close it with dblink_disconnect(), or use another name.")));
 }
 
 /*

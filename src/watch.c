@@ -56,7 +56,7 @@ is_hopeless(DblinkConn *conn, const DblinkDeadlock *found)
 	DblinkWatch *watch = &conn->exchange.watch;
 	TimestampTz until;
 
-	if (found->kind == DBLINK_DEADLOCK_DIRECT && (conn->loopback || conn->deadlock_at_once))
+	if (found->kind == DBLINK_DEADLOCK_DIRECT && (conn->loopback || conn->for_dblink2))
 		return true;
 	if (found->kind == DBLINK_DEADLOCK_NONE || dbl_deadlock_patience < 0)
 	{
