@@ -693,7 +693,7 @@ extern bool dbl_shape_is_quick(Plan *scan, EState *estate);
 extern bool dbl_quick_is_node(Plan *plan);
 extern bool dbl_quick_is_plan(Plan *plan);
 extern bool dbl_quick_are_plans(List *plans);
-extern bool dbl_quick_is_target(Relation table);
+extern bool dbl_quick_is_target(Relation table, bool updates);
 
 /* run.c */
 extern void dbl_run_init(void);

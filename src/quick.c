@@ -82,15 +82,131 @@ is_slow_function(Oid funcid, void *context)
 }
 
 /*
- * Walker: find what may take its time.  The checks of a domain are not looked at.
+ * Check whether a function may return any number of rows, however small its arguments
+ * are.  If those are constants, the planner knows how many.
+ */
+static bool
+is_endless(FuncExpr *call)
+{
+	ListCell   *cell;
+
+	switch (call->funcid)
+	{
+		case F_GENERATE_SERIES_INT4_INT4:
+		case F_GENERATE_SERIES_INT4_INT4_INT4:
+		case F_GENERATE_SERIES_INT8_INT8:
+		case F_GENERATE_SERIES_INT8_INT8_INT8:
+		case F_GENERATE_SERIES_NUMERIC_NUMERIC:
+		case F_GENERATE_SERIES_NUMERIC_NUMERIC_NUMERIC:
+		case F_GENERATE_SERIES_TIMESTAMP_TIMESTAMP_INTERVAL:
+		case F_GENERATE_SERIES_TIMESTAMPTZ_TIMESTAMPTZ_INTERVAL:
+			break;
+		default:
+			return false;
+	}
+	foreach(cell, call->args)
+	{
+		if (!IsA(lfirst(cell), Const))
+			return true;
+	}
+	return false;
+}
+
+static bool is_checked(Oid type);
+
+/*
+ * Check whether a column of a row type is.
+ */
+static bool
+is_column_checked(Oid type)
+{
+	TupleDesc	tupdesc = lookup_rowtype_tupdesc(type, -1);
+	bool		checked = false;
+	int			i;
+
+	for (i = 0; i < tupdesc->natts && !checked; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(tupdesc, i);
+
+		checked = !att->attisdropped && is_checked(att->atttypid);
+	}
+	ReleaseTupleDesc(tupdesc);
+	return checked;
+}
+
+/*
+ * Check whether values of a type are checked when they are made: it is, or has in it, a
+ * domain with constraints.  Those are not looked at.
+ */
+static bool
+is_checked(Oid type)
+{
+	Oid			element;
+
+	if (type < FirstUnpinnedObjectId)
+		return false;
+	switch (get_typtype(type))
+	{
+		case TYPTYPE_DOMAIN:
+			return dbl_domain_has_constraints(type) || is_checked(getBaseType(type));
+		case TYPTYPE_COMPOSITE:
+			return is_column_checked(type);
+		case TYPTYPE_RANGE:
+			return is_checked(get_range_subtype(type));
+		case TYPTYPE_MULTIRANGE:
+			return is_checked(get_multirange_range(type));
+		default:
+			element = get_element_type(type);
+			return OidIsValid(element) && is_checked(element);
+	}
+}
+
+/*
+ * Check whether one of several types is.
+ */
+static bool
+is_any_checked(List *types)
+{
+	ListCell   *cell;
+
+	foreach(cell, types)
+	{
+		if (is_checked(lfirst_oid(cell)))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Walker: find what may take its time.
  */
 static bool
 find_slow(Node *node, void *context)
 {
 	if (node == NULL)
 		return false;
-	if (IsA(node, CoerceToDomain) && dbl_domain_has_constraints(((CoerceToDomain *) node)->resulttype))
-		return true;
+	switch (nodeTag(node))
+	{
+		case T_FuncExpr:
+			if (is_endless((FuncExpr *) node) || is_checked(exprType(node)))
+				return true;
+			break;
+		case T_CoerceViaIO:
+		case T_CoerceToDomain:
+			if (is_checked(exprType(node)))
+				return true;
+			break;
+		case T_RangeTblFunction:
+			if (is_any_checked(((RangeTblFunction *) node)->funccoltypes))
+				return true;
+			break;
+		case T_TableFunc:
+			if (is_any_checked(((TableFunc *) node)->coltypes))
+				return true;
+			break;
+		default:
+			break;
+	}
 	return check_functions_in_node(node, is_slow_function, context) ||
 		expression_tree_walker(node, find_slow, context);
 }
@@ -105,7 +221,24 @@ are_quick(void *exprs)
 }
 
 /*
- * Check whether what a node itself computes is quick, for each of its rows.
+ * Check whether all of these operators are, with which rows are compared.
+ */
+static bool
+are_operators_quick(const Oid *operators, int n)
+{
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		if (is_slow_function(get_opcode(operators[i]), NULL))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Check whether what a node itself computes is quick, for each of its rows.  Of a node
+ * that is not known, that is not known.
  */
 bool
 dbl_quick_is_node(Plan *plan)
@@ -114,9 +247,45 @@ dbl_quick_is_node(Plan *plan)
 		return false;
 	switch (nodeTag(plan))
 	{
+		case T_Append:
+		case T_BitmapAnd:
+		case T_BitmapOr:
+		case T_CteScan:
+		case T_Gather:
+		case T_GatherMerge:
+		case T_Group:
+		case T_IncrementalSort:
+		case T_Material:
+		case T_MergeAppend:
+		case T_NamedTuplestoreScan:
+		case T_ProjectSet:
+		case T_RecursiveUnion:
+		case T_SeqScan:
+		case T_SetOp:
+		case T_SubqueryScan:
+		case T_Unique:
+		case T_WorkTableScan:
+			return true;
+		case T_CustomScan:
+			return strcmp(((CustomScan *) plan)->methods->CustomName, "dblink") == 0;
+		case T_Agg:
+			return are_operators_quick(((Agg *) plan)->grpOperators, ((Agg *) plan)->numCols);
+		case T_Sort:
+			return are_operators_quick(((Sort *) plan)->sortOperators, ((Sort *) plan)->numCols);
+		case T_Memoize:
+			return are_quick(((Memoize *) plan)->param_exprs);
+		case T_Limit:
+			return are_quick(((Limit *) plan)->limitOffset) &&
+				are_quick(((Limit *) plan)->limitCount);
+		case T_WindowAgg:
+			return are_quick(((WindowAgg *) plan)->runCondition) &&
+				are_quick(((WindowAgg *) plan)->startOffset) &&
+				are_quick(((WindowAgg *) plan)->endOffset);
 		case T_ModifyTable:
 			return are_quick(((ModifyTable *) plan)->returningLists) &&
-				are_quick(((ModifyTable *) plan)->withCheckOptionLists);
+				are_quick(((ModifyTable *) plan)->withCheckOptionLists) &&
+				are_quick(((ModifyTable *) plan)->onConflictSet) &&
+				are_quick(((ModifyTable *) plan)->onConflictWhere);
 		case T_Result:
 			return are_quick(((Result *) plan)->resconstantqual);
 		case T_NestLoop:
@@ -127,16 +296,34 @@ dbl_quick_is_node(Plan *plan)
 		case T_HashJoin:
 			return are_quick(((HashJoin *) plan)->join.joinqual) &&
 				are_quick(((HashJoin *) plan)->hashclauses);
+		case T_Hash:
+			return are_quick(((Hash *) plan)->hashkeys);
 		case T_IndexScan:
-			return are_quick(((IndexScan *) plan)->indexqualorig);
+			return are_quick(((IndexScan *) plan)->indexqualorig) &&
+				are_quick(((IndexScan *) plan)->indexorderbyorig);
 		case T_IndexOnlyScan:
-			return are_quick(((IndexOnlyScan *) plan)->indexqual);
+			return are_quick(((IndexOnlyScan *) plan)->indexqual) &&
+				are_quick(((IndexOnlyScan *) plan)->indexorderby);
+		case T_BitmapIndexScan:
+			return are_quick(((BitmapIndexScan *) plan)->indexqualorig);
+		case T_BitmapHeapScan:
+			return are_quick(((BitmapHeapScan *) plan)->bitmapqualorig);
+		case T_TidScan:
+			return are_quick(((TidScan *) plan)->tidquals);
+		case T_TidRangeScan:
+			return are_quick(((TidRangeScan *) plan)->tidrangequals);
+		case T_SampleScan:
+			return are_quick(((SampleScan *) plan)->tablesample);
 		case T_FunctionScan:
 			return are_quick(((FunctionScan *) plan)->functions);
+		case T_TableFuncScan:
+			return are_quick(((TableFuncScan *) plan)->tablefunc);
 		case T_ValuesScan:
 			return are_quick(((ValuesScan *) plan)->values_lists);
+		case T_LockRows:		/* may wait for another session */
+		case T_ForeignScan:
 		default:
-			return true;
+			return false;
 	}
 }
 
@@ -175,8 +362,6 @@ dbl_quick_is_plan(Plan *plan)
 		case T_MergeAppend:
 			return dbl_quick_are_plans(((MergeAppend *) plan)->mergeplans);
 		case T_ModifyTable:
-		case T_LockRows:
-		case T_ForeignScan:
 			return false;
 		default:
 			return true;
@@ -184,14 +369,14 @@ dbl_quick_is_plan(Plan *plan)
 }
 
 /*
- * Check whether no other session can have inserted rows that are not committed: it would
- * need a lock that conflicts with ours.
+ * Check whether no other session can have inserted rows that are not committed or, if
+ * rows are updated, too, have locked one: it would need a lock that conflicts with ours.
  */
 static bool
-is_ours_alone(Relation table)
+is_ours_alone(Relation table, bool updates)
 {
 	return RELATION_IS_LOCAL(table) ||
-		CheckRelationLockedByMe(table, ShareRowExclusiveLock, true);
+		CheckRelationLockedByMe(table, updates ? ExclusiveLock : ShareRowExclusiveLock, true);
 }
 
 /*
@@ -233,18 +418,42 @@ is_quick_constr(const TupleConstr * constr)
 }
 
 /*
- * Check whether rows can be inserted into this table without a wait.  Only what is done
- * for each row counts, not what is done after the last.
+ * Check whether the triggers of a table let a row in without running anything that may
+ * take its time.  One that is fired after the rows is not run with each, but its condition
+ * is looked at.
+ */
+static bool
+are_triggers_quick(const TriggerDesc * triggers, bool updates)
+{
+	int			i;
+
+	if (triggers == NULL)
+		return true;
+	if (triggers->trig_insert_before_row || triggers->trig_insert_instead_row ||
+		(updates && triggers->trig_update_before_row))
+		return false;
+	for (i = 0; i < triggers->numtriggers; i++)
+	{
+		const char *when = triggers->triggers[i].tgqual;
+
+		if (when != NULL && !are_quick(stringToNode(when)))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Check whether rows can be inserted into this table without a wait, or with "updates"
+ * update others.  Only what is done for each row counts, not what is done after the last.
  */
 bool
-dbl_quick_is_target(Relation table)
+dbl_quick_is_target(Relation table, bool updates)
 {
-	TriggerDesc *triggers = table->trigdesc;
-	bool		waits = !is_ours_alone(table);
+	bool		waits = !is_ours_alone(table, updates);
 	List	   *indexes;
 
 	if (table->rd_rel->relkind != RELKIND_RELATION ||
-		(triggers != NULL && (triggers->trig_insert_before_row || triggers->trig_insert_instead_row)) ||
+		!are_triggers_quick(table->trigdesc, updates) ||
 		!is_quick_constr(RelationGetDescr(table)->constr))
 		return false;
 	indexes = RelationGetIndexList(table);

@@ -33,6 +33,7 @@ typedef struct Place
 	bool		quick;			/* takes no time between two rows of it */
 	bool		stored;			/* stores all of its rows before it returns
 								 * one */
+	bool		left;			/* may leave it in the middle, and go on */
 } Place;
 
 static bool find(Plan *plan, Plan *target, Place place, Place *found);
@@ -130,10 +131,11 @@ is_storing(Plan *plan)
 
 /*
  * Check whether a node takes no time between two rows of one of its inputs: itself, or
- * by another input, from which it reads in turn.
+ * by another input, from which it reads in turn; or after the rows, if it may have "left"
+ * that input.
  */
 static bool
-is_quick_above(Plan *plan)
+is_quick_above(Plan *plan, bool left)
 {
 	if (!dbl_quick_is_node(plan))
 		return false;
@@ -145,9 +147,28 @@ is_quick_above(Plan *plan)
 			return dbl_quick_is_plan(outerPlan(plan)) && dbl_quick_is_plan(innerPlan(plan));
 		case T_MergeAppend:
 			return dbl_quick_are_plans(((MergeAppend *) plan)->mergeplans);
+		case T_Append:
+			return !left || dbl_quick_are_plans(((Append *) plan)->appendplans);
 		default:
 			return true;
 	}
+}
+
+/*
+ * The inputs of a hash join.  The outer one is left after its first row if the inner one is
+ * empty, and the other parts of the plan go on.
+ */
+static bool
+find_in_hashjoin(HashJoin * join, Plan *target, Place place, Place *found)
+{
+	Place		inner_place = {.once = place.once, .last = place.last};
+
+	if (find(outerPlan(join), target, place, found))
+	{
+		found->left |= !found->stored && !place.last;
+		return true;
+	}
+	return find(innerPlan(join), target, inner_place, found);
 }
 
 /*
@@ -176,11 +197,8 @@ find_in_node(Plan *plan, Plan *target, Place place, Place *found)
 			part.last = place.last;
 			return find_below(plan, target, part, found);
 
-			/* This does only if the inner input is empty: we take that risk. */
 		case T_HashJoin:
-			part.last = place.last;
-			return find(outerPlan(plan), target, place, found) ||
-				find(innerPlan(plan), target, part, found);
+			return find_in_hashjoin((HashJoin *) plan, target, place, found);
 		case T_NestLoop:
 			return find_in_nestloop((NestLoop *) plan, target, place, found);
 
@@ -222,14 +240,15 @@ find(Plan *plan, Plan *target, Place place, Place *found)
 		*found = place;
 		found->quick = dbl_quick_is_node(plan);
 		found->stored = false;
+		found->left = false;
 		return true;
 	}
 	if (!find_in_node(plan, target, place, found))
 		return false;
 	if (!found->stored)
 	{
-		found->quick = found->quick && is_quick_above(plan);
-		found->stored = is_storing(plan);
+		found->quick = found->quick && is_quick_above(plan, found->left);
+		found->stored = is_storing(plan) && !found->left;
 	}
 	return true;
 }
@@ -268,7 +287,10 @@ place_of(PlannedStmt *stmt, Plan *scan)
 	{
 		if (subplan != NULL && bms_is_empty(subplan->extParam) &&
 			find(subplan, scan, place, &found))
+		{
+			found.quick = found.quick && (!found.left || dbl_quick_is_plan(stmt->planTree));
 			break;
+		}
 	}
 	return found;
 }
@@ -322,11 +344,13 @@ are_subplans_quick(PlannedStmt *stmt, Plan *scan)
 static bool
 are_targets_quick(ModifyTable * modify, EState *estate)
 {
+	bool		updates = modify->onConflictAction == ONCONFLICT_UPDATE;
+
 	if (modify->operation != CMD_INSERT)
 		return false;
 	foreach_int(rti, modify->resultRelations)
 	{
-		if (!dbl_quick_is_target(dbl_target_relation(estate, rti)))
+		if (!dbl_quick_is_target(dbl_target_relation(estate, rti), updates))
 			return false;
 	}
 	return true;

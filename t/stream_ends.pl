@@ -420,6 +420,45 @@ topic 'a plan that takes its time for one row' => sub {
 		'a hash join that begins with the other input' => [ 'SET enable_mergejoin = off; SET enable_nestloop = off', "SELECT count(*) FROM $from JOIN $grouped ON k = id" ],
 		'a nested loop' => [ 'SET enable_mergejoin = off; SET enable_hashjoin = off', "SELECT count(*) FROM $from JOIN $grouped ON k = id WHERE id < 3 OR id > 4997" ],
 		'a subquery' => ["SELECT count(*) FROM $from WHERE id > (SELECT max(k) FROM $grouped)"]);
+
+	# What each kind of node computes, and what else is done for each row of an INSERT.
+	my $naps = 'pg_temp.naps_always(t.id)';
+	my $upsert = 'CREATE TEMP TABLE unique_ids (id int PRIMARY KEY, f text); INSERT INTO unique_ids VALUES (2)';
+	my @types = ('CREATE TYPE pg_temp.pair AS (a pg_temp.checked, b int)');
+	my @operators = (
+		"CREATE TYPE pg_temp.number; CREATE FUNCTION pg_temp.number_in(cstring) RETURNS pg_temp.number IMMUTABLE STRICT LANGUAGE internal AS 'int4in';"
+		  . " CREATE FUNCTION pg_temp.number_out(pg_temp.number) RETURNS cstring IMMUTABLE STRICT LANGUAGE internal AS 'int4out';"
+		  . ' CREATE TYPE pg_temp.number (INPUT = pg_temp.number_in, OUTPUT = pg_temp.number_out, LIKE = int4); CREATE CAST (pg_temp.number AS int) WITHOUT FUNCTION',
+		"CREATE FUNCTION pg_temp.number_eq(pg_temp.number, pg_temp.number) RETURNS bool IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN pg_temp.naps(\$1::int) = \$2::int; END';"
+		  . " CREATE FUNCTION pg_temp.number_hash(pg_temp.number) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN pg_temp.naps(\$1::int); END';"
+		  . ' CREATE OPERATOR pg_temp.= (LEFTARG = pg_temp.number, RIGHTARG = pg_temp.number, FUNCTION = pg_temp.number_eq, HASHES);'
+		  . ' CREATE OPERATOR CLASS pg_temp.number_ops DEFAULT FOR TYPE pg_temp.number USING hash AS OPERATOR 1 pg_temp.=, FUNCTION 1 pg_temp.number_hash(pg_temp.number)');
+	my @empty = ('CREATE TEMP TABLE none AS SELECT generate_series(1, 200) AS id; ANALYZE none; DELETE FROM none', 'SET enable_mergejoin = off; SET enable_nestloop = off');
+	my $none = "dblink('c', 'SELECT abs(id), filler FROM big') AS t(id int, f text) JOIN none USING (id)";
+	%case = (%case,
+		'a key that is hashed' =>
+		  [ 'SET enable_mergejoin = off; SET enable_nestloop = off', "SELECT count(f) FROM generate_series(1, 3) AS g LEFT JOIN $from ON $naps = g" ],
+		'LIMIT' => ["SELECT count(*) FROM $from, LATERAL (SELECT FROM generate_series(1, 3) LIMIT $naps) AS l"],
+		'TABLESAMPLE' => ["SELECT count(*) FROM $from, LATERAL (SELECT FROM plain TABLESAMPLE system ($naps % 100)) AS l"],
+		'XMLTABLE' => ["SELECT count(*) FROM $from, XMLTABLE('/a' PASSING xmlelement(NAME a, $naps) COLUMNS x text PATH '.') AS x"],
+		'generate_series() in FROM' => ["SELECT count(*) FROM $from, generate_series(1, CASE WHEN t.id = 2 THEN 20000000 ELSE 1 END)"],
+		'generate_series() in the select list' => ["SELECT count(g) FROM (SELECT generate_series(1, CASE WHEN t.id = 2 THEN 20000000 ELSE 1 END) AS g FROM $from) AS s"],
+		'a cast to a type with a domain in it' => [ @types, "SELECT count(x) FROM (SELECT ('(' || t.id || ',)')::pg_temp.pair AS x FROM $from OFFSET 0) AS s" ],
+		'a function that makes such a type' => [ @types, "SELECT count(x) FROM (SELECT jsonb_populate_record(NULL::pg_temp.pair, jsonb_build_object('a', t.id)) AS x FROM $from OFFSET 0) AS s" ],
+		'an operator for grouping' => [ @operators, "SELECT count(*) FROM (SELECT id FROM dblink('c', 'SELECT id, filler FROM big') AS t(id pg_temp.number, f text) GROUP BY 1) AS s" ],
+		'ON CONFLICT ... SET' => [ $upsert, "INSERT INTO unique_ids AS u SELECT id, f FROM $from ON CONFLICT (id) DO UPDATE SET f = pg_temp.naps(u.id)" ],
+		'ON CONFLICT ... WHERE' => [ $upsert, "INSERT INTO unique_ids AS u SELECT id, f FROM $from ON CONFLICT (id) DO UPDATE SET f = '' WHERE pg_temp.naps(u.id) = 2" ],
+		'a trigger of updates' =>
+		  [ $upsert, 'CREATE TRIGGER t BEFORE UPDATE ON unique_ids FOR EACH ROW EXECUTE FUNCTION pg_temp.naps_in_trigger()', "INSERT INTO unique_ids SELECT id, f FROM $from ON CONFLICT (id) DO UPDATE SET f = ''" ],
+		'the condition of a trigger' => [ 'CREATE TRIGGER t AFTER INSERT ON plain FOR EACH ROW WHEN (pg_temp.naps(new.id) = -1) EXECUTE FUNCTION pg_temp.naps_in_trigger()', $insert ],
+		'a hash join without rows, and UNION ALL' => [ @empty, "SELECT sum(id) FROM (SELECT t.id FROM $none UNION ALL SELECT pg_temp.naps(2) FROM generate_series(1, 2)) AS s" ],
+		'a hash join without rows that is aggregated' => [ @empty, "SELECT pg_temp.naps(2 + n::int) FROM (SELECT count(*) AS n FROM $none OFFSET 0) AS s" ],
+		'a hash join without rows in a subquery' => [ @empty, "SELECT pg_temp.naps(2 + (SELECT count(*) FROM $none)::int), pg_temp.naps(2)" ],
+		'rows that are locked' => [
+			'SET enable_hashjoin = off; SET enable_mergejoin = off',
+			'CREATE TABLE IF NOT EXISTS lockable (id int PRIMARY KEY); INSERT INTO lockable VALUES (2) ON CONFLICT DO NOTHING', "SELECT dblink_connect('l', {self})", "SELECT dblink_exec('l', 'BEGIN')",
+			"SELECT dblink_exec('l', 'DO \$f\$ BEGIN PERFORM FROM lockable FOR UPDATE; END \$f\$')", "SELECT dblink_send_query('l', 'SELECT pg_sleep(2.5); COMMIT')",
+			"SELECT length(s.f) FROM (SELECT * FROM $from OFFSET 0) AS s JOIN lockable USING (id) FOR UPDATE OF lockable" ]);
 	foreach my $name (sort keys %case)
 	{
 		# should end as if the remote had no limit: its work takes no time
