@@ -301,7 +301,7 @@ describe(DblinkConn *conn, const char *sql)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("cannot describe a query while another one is in progress on the connection"),
-				 errhint("Fetch its results with dblink_get_result() before.")));
+				 errhint("Fetch its results with dblink_get_result() first.")));
 	description = dbl_ex_description(conn);
 	if (PQresultStatus(description) != PGRES_COMMAND_OK)
 		dbl_err_throw_single(conn, "while describing query");

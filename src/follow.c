@@ -221,14 +221,14 @@ idle_check(DblinkConn *conn)
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("an asynchronous query is in progress on dblink connection \"%s\"",
 						conn->name),
-				 errhint("Fetch its results with dblink_get_result() before.")));
+				 errhint("Fetch its results with dblink_get_result() first.")));
 	status = PQtransactionStatus(conn->pgconn);
 	if (status == PQTRANS_INTRANS || status == PQTRANS_INERROR)
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
 				 errmsg("dblink connection \"%s\" is in a transaction block already",
 						conn->name),
-				 errhint("Send COMMIT or ROLLBACK on it before.")));
+				 errhint("Send COMMIT or ROLLBACK on it first.")));
 }
 
 /*

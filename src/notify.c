@@ -98,7 +98,7 @@ dbl_notify_await(DblinkConn *conn, long timeout_ms)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_IN_USE),
 					 errmsg("cannot wait for a notification while a query is in progress on the connection"),
-					 errhint("Fetch its results with dblink_get_result() before.")));
+					 errhint("Fetch its results with dblink_get_result() first.")));
 		if (dbl_remote_wait(conn, WL_SOCKET_READABLE, left,
 							dbl_wait_event(DBLINK_WAIT_GET_RESULT)) != 0)
 			(void) dbl_ex_consume(conn);
