@@ -8,6 +8,7 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use File::Basename qw(basename);
 use IO::Socket::INET;
 use Test::More;
 
@@ -23,8 +24,13 @@ my %programs;
 # Where npm has put its packages.
 $ENV{DBLINK_NPM} ||= "npm";
 
-# A directory for what a test writes.
-sub work_dir { return $ENV{DBLINK_WORK} ||= PostgreSQL::Test::Utils::tempdir() }
+# A directory for what a test writes, among the logs.
+sub work_dir
+{
+	my $dir = "$PostgreSQL::Test::Utils::log_path/" . basename($0, '.pl');
+	mkdir $dir;
+	return $dir;
+}
 
 # Skips the file where one of these commands, or files, is not there. Its first lines
 # name the packages that have them.

@@ -179,7 +179,7 @@ install_packages()
 # The checkout as it is now, without what builds leave behind, in /dblink.
 place_sources()
 {
-	SANDBOX_USER=root copy_sources "$ROOT/dblink"
+	copy_sources "$ROOT/dblink"
 }
 
 # chroot_copy DIRECTORY: the target's chroot, copied, so that packages can be installed

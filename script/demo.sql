@@ -68,7 +68,7 @@ SELECT * FROM dblink_get_result('my_new_conn', false) AS t(nothing text);
 
 -- A local timeout, or Ctrl-C, ends the remote query as well ...
 SET statement_timeout = '300ms';
--- FAILS
+-- (This fails.)
 SELECT * FROM dblink('my_new_conn', 'SELECT pg_sleep(60)') AS t(nothing text);
 RESET statement_timeout;
 
@@ -96,7 +96,7 @@ SELECT * FROM dblink('shop', 'SELECT email FROM users_active ORDER BY id') AS t(
 -- What a plain user may not do: connect without a password, on nothing but
 -- the rights of the server's own account. This is refused before any
 -- connection is made.
--- FAILS
+-- (This fails.)
 SELECT dblink_connect('host=127.0.0.1 port=@PORT@ dbname=shop user=app');
 RESET ROLE;
 

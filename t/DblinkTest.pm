@@ -21,6 +21,7 @@ use warnings;
 use Exporter 'import';
 use File::Basename qw(dirname basename);
 use IO::Socket::INET;
+use POSIX ();
 use Socket;
 use Test::More;
 use Time::HiRes qw(time);
@@ -46,6 +47,14 @@ our @EXPORT = qw(
 use constant SLOW => 8;
 
 my %watchers;
+
+# A test that hangs for half an hour, or is told to end, stops its servers and
+# says so; its children just end.
+{
+	my $test = $$;
+	$SIG{TERM} = $SIG{ALRM} = sub { $$ == $test ? die "ended by SIG$_[0]\n" : POSIX::_exit(1) };
+	alarm($ENV{DBLINK_TAP_SECONDS} || 1800);
+}
 
 # How much is done in a long run, unless the environment has other figures.
 my %long = (

@@ -7,6 +7,7 @@
 # A test whose output differs is not a failure here, because time runs slower and
 # some of them have bounds; but a process that crashes is.
 #
+# streaming: any
 # Runs if PG_TEST_EXTRA has "valgrind".  DBLINK_SUBJECTS names the files of sql/,
 # else it is all of them.
 
@@ -19,6 +20,7 @@ use PostgreSQL::Test::Utils;
 use DblinkTest;
 
 plan skip_all => 'needs PG_TEST_EXTRA=valgrind' unless extra('valgrind');
+alarm 2 * alarm 0;	# it may take longer than others
 plan skip_all => 'needs the package valgrind' if system('valgrind --version >/dev/null 2>&1') != 0;
 
 my @subjects = split ' ', $ENV{DBLINK_SUBJECTS} || join ' ', map { basename($_, '.sql') } sort glob 'sql/*.sql';
