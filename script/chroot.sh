@@ -46,13 +46,6 @@ target()
 	LOG=$CHROOTS/log/${1/:/-}.log
 }
 
-# ensure_base MAJOR: target and ensure_chroot.
-ensure_base()
-{
-	target "$1"
-	ensure_chroot
-}
-
 # inside COMMAND...: run it in the chroot, as root. It sees the chroot's own processes
 # only, and when it ends, or this script does, all that it started ends and its
 # mounts go. To be called from the script itself, not from a pipe.
@@ -70,41 +63,36 @@ inside()
 		"${PASS[@]}" "$@"
 }
 
-# logged_steps COMMAND...: functions or words of "inside", one after the other, told in
-# the target's log.
-logged_steps()
-{
-	local step
-
-	mkdir -p "$CHROOTS/log"
-	for step in "$@"; do
-		($step) >>"$LOG" 2>&1 </dev/null || {
-			tail -n 30 "$LOG" >&2
-			die "$SUITE: $step failed; all of it is in $LOG"
-		}
-	done
-}
-
-# Make the chroot of the target, unless it is there. One that was left unfinished
-# is made anew. With UPDATE set, bring it up to date.
+# Make the chroot of the target, unless it is there, with all that it needs. One that was
+# left unfinished is made anew.
 ensure_chroot()
 {
 	((EUID == 0)) ||
 		die "chroots are made and entered by root only; start this script as root"
-	have apt-get dpkg ||
+	command -v apt-get >/dev/null ||
 		die "this needs a Debian system: chroots are made of its packages"
 	ensure_tools debootstrap
+	mkdir -p "$CHROOTS/log"
 	if [[ ! -e $ROOT.ready ]]; then
 		say "making a chroot of $SUITE ($ARCH) in $ROOT"
 		rm -rf --one-file-system "$ROOT"
-		logged_steps make_chroot apt_lists install_packages
+		logged_step make_chroot
+		logged_step install_packages
 		touch "$ROOT.ready"
-	elif [[ -n ${UPDATE:-} ]]; then
-		say "bringing $ROOT up to date"
-		logged_steps apt_lists "inside apt-get -q -y --no-install-recommends dist-upgrade" install_packages
 	elif ! inside dpkg-query -W "${PACKAGES[@]}" "${OLDER[@]}" >/dev/null 2>&1; then
-		logged_steps apt_lists install_packages
+		logged_step install_packages
 	fi
+}
+
+# logged_step FUNCTION: one that tells in the target's log. (A function after which "||"
+# stands does not end at what fails in it; a process does.)
+logged_step()
+{
+	($1) >>"$LOG" 2>&1 </dev/null &
+	wait $! || {
+		tail -n 30 "$LOG" >&2
+		die "$SUITE: $1 failed; all of it is in $LOG"
+	}
 }
 
 # mirror LABEL: the address from which this machine's apt takes what has that
@@ -115,65 +103,44 @@ mirror()
 		awk -v label="$1" '$2 == label { print $1; exit }'
 }
 
-# The smallest system of the release. Debian's experimental is sid and more.
+# The smallest system of the release. Debian's experimental is sid and more, of which only
+# what is asked for is taken. Nothing is started at its installation. Lists of packages
+# are taken whatever their age, because a mirror may be kept as it was on some day.
 make_chroot()
 {
-	local base=$SUITE main
+	local base=$SUITE main security
 
 	main=${DBLINK_MIRROR:-$(mirror Debian)}
+	security=$(mirror Debian-Security)
 	[[ -n $main ]] || die "which mirror of Debian? Set DBLINK_MIRROR to its address"
 	[[ $SUITE != experimental ]] || base=sid
-	debootstrap --variant=minbase --include=ca-certificates --arch="$ARCH" \
-		"$base" "$ROOT" "$main"
-	sources "$main" "$(mirror Debian-Security)" >"$ROOT/etc/apt/sources.list"
-	# Nothing is started at its installation, and no cluster is made.
+	debootstrap --variant=minbase --include=ca-certificates --arch="$ARCH" "$base" "$ROOT" "$main"
 	printf '#!/bin/sh\nexit 101\n' >"$ROOT/usr/sbin/policy-rc.d"
 	chmod 0755 "$ROOT/usr/sbin/policy-rc.d"
-	# Of experimental only what is asked for.
+	echo 'Acquire::Check-Valid-Until "false";' >"$ROOT/etc/apt/apt.conf.d/90expired"
 	printf 'Package: src:postgresql-%s\nPin: release a=experimental\nPin-Priority: 990\n' \
 		"$MAJOR" >"$ROOT/etc/apt/preferences.d/postgresql"
-}
-
-# sources MAIN SECURITY: the lines of the chroot's sources.list.
-sources()
-{
+	echo "deb $main $base main" >"$ROOT/etc/apt/sources.list"
 	case $SUITE in
-		sid) printf 'deb %s sid main\n' "$1" ;;
-		experimental) printf 'deb %s %s main\n' "$1" sid "$1" experimental ;;
-		*)
-			printf 'deb %s %s main\n' "$1" "$SUITE" "$1" "$SUITE-updates"
-			[[ -z $2 ]] || printf 'deb %s %s-security main\n' "$2" "$SUITE"
-			;;
-	esac
-}
-
-# The chroot's lists of packages. What is wrong with a mirror is told and lived
-# with: one that is kept as it was on some day has lists that have expired, but
-# are signed all the same; one that is just being updated may not have the
-# security updates for a while.
-apt_lists()
-{
-	cp -L /etc/resolv.conf "$ROOT/etc/resolv.conf"
-	inside apt-get -q update && return
-	echo "once more, whatever the age of the lists, and without security updates"
-	echo 'Acquire::Check-Valid-Until "false";' >"$ROOT/etc/apt/apt.conf.d/90expired"
-	sed -i '/-security main$/d' "$ROOT/etc/apt/sources.list"
-	inside apt-get -q update
+		sid) ;;
+		experimental) echo "deb $main experimental main" ;;
+		*) printf 'deb %s main\n' "$main $SUITE-updates" ${security:+"$security $SUITE-security"} ;;
+	esac >>"$ROOT/etc/apt/sources.list"
 }
 
 # PostgreSQL, its headers, and what the tests need: script/test knows that. From the
 # older release only the older major, and what it needs that is not here.
 install_packages()
 {
-	place_sources
-	inside bash -c 'exec 2>&1; set -euo pipefail; . /dblink/script/lib.sh; ensure_packages test'
+	cp -L /etc/resolv.conf "$ROOT/etc/resolv.conf"
 	if ((${#OLDER[@]})); then
-		awk '$1 == "deb" { print "deb", $2, "bookworm main"; exit }' "$ROOT/etc/apt/sources.list" \
+		sed -n '1s/ [a-z]* main$/ bookworm main/p' "$ROOT/etc/apt/sources.list" \
 			>"$ROOT/etc/apt/sources.list.d/older.list"
 		printf 'Package: *\nPin: release n=bookworm\nPin-Priority: 100\n' >"$ROOT/etc/apt/preferences.d/older"
-		inside apt-get -q update
 	fi
-	inside apt-get -q -y install --no-install-recommends "${PACKAGES[@]}" "${OLDER[@]}"
+	place_sources
+	inside bash -c 'set -euo pipefail; . /dblink/script/lib.sh; ensure_packages test; install_packages "$@"' \
+		install "${PACKAGES[@]}" "${OLDER[@]}"
 }
 
 # The checkout as it is now, without what builds leave behind, in /dblink.

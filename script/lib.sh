@@ -121,7 +121,7 @@ ensure_packages()
 		/usr/include/postgresql/libpq-fe.h:libpq-dev)
 	if [[ ${1:-} == test ]]; then
 		wanted+=(prove:perl nm:binutils valgrind /usr/share/i18n/locales/de_DE:locales)
-		perl -MIPC::Run -e 1 2>/dev/null || wanted+=(IPC::Run:libipc-run-perl)
+		perl -MIPC::Run -e 1 2>/dev/null || wanted+=(the-module:libipc-run-perl)
 	fi
 	ensure_tools "${wanted[@]}"
 	find_postgres || die "there is no package of PostgreSQL 15 or newer here"
