@@ -1,6 +1,6 @@
 # DblinkProcess - a process that stands on a port of 127.0.0.1 and takes a test's orders.
 #
-# What DblinkFake, DblinkProxy and DblinkRelay have in common: each is one process for a
+# What DblinkFake and DblinkProxy have in common: each is one process for a
 # whole test file, which serves a listening socket and takes orders, a line each, through
 # another one, so that an order costs no fork.  It ends with the test.
 

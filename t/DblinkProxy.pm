@@ -1,12 +1,10 @@
-# DblinkProxy - a proxy that strikes at one message.
+# DblinkProxy - a proxy between dblink and a server, as a network or a pooler is.
 #
-# The proxy stands between dblink and a server and takes what passes apart into
-# frames: protocol messages in both directions or, once TLS has begun, TLS
-# records.  It counts the frames of each direction, over all the connections
-# that came since it was armed, cancel requests included.  At the frame it was
-# armed for it strikes once.
-#
-# What it can do there:
+# It lets everything pass, and never waits for one connection while another has
+# something to say.  What passes it takes apart into frames: protocol messages
+# in both directions or, once TLS has begun, TLS records.  It counts the frames
+# of each direction, over all the connections that came since it was armed,
+# cancel requests included.  At the frame it was armed for it strikes once:
 #   none       nothing; only count
 #   cut        close both sides
 #   reset      close the side of dblink with a reset
@@ -19,6 +17,16 @@
 #   remote     end the server's process (SIGTERM), and let the frame pass
 #   dribble    from this frame on, every byte is a packet of its own
 #
+# Options make it a pooler, or a slow network.  With any of them it refuses
+# encryption, so that cancel requests can be read:
+#   limit         let in only so many connections at a time; a further one waits
+#                 for its turn, or with "refuse" is told what PostgreSQL says
+#                 when it has too many.  Cancel requests do not count
+#   cancel_delay  a list: how many seconds the first, the second, ... cancel
+#                 request is held before it goes on to the server; "drop": it is
+#                 never passed on
+#   pooler        tell the client another process id and key than the server's
+#
 # It never connects to anything but 127.0.0.1.
 
 package DblinkProxy;
@@ -26,21 +34,21 @@ package DblinkProxy;
 use strict;
 use warnings;
 use Exporter 'import';
-use IO::Select;
 use IO::Socket::INET;
 use Socket qw(IPPROTO_TCP SOL_SOCKET SO_LINGER TCP_NODELAY);
 use Time::HiRes qw(time);
+use DblinkWire;
 use parent 'DblinkProcess';
 
-our @EXPORT = qw(striking_proxy);
+our @EXPORT = qw(start_proxy);
 
 # ---- the handle that a test has ---------------------------------------------
 
-# Starts a proxy to a port of 127.0.0.1.
-sub striking_proxy
+# Starts a proxy to a port of 127.0.0.1; options as above.
+sub start_proxy
 {
-	my $port = shift;
-	return __PACKAGE__->start(sub { _serve(@_, $port) });
+	my ($port, %opt) = @_;
+	return __PACKAGE__->start(sub { _serve(@_, $port, %opt) });
 }
 
 # Forgets all connections and counts, and waits for frame number $at (from 0)
@@ -64,7 +72,7 @@ sub arm_softly
 sub arm_commit
 {
 	my ($self, $bytes, $what, $pid, $signal) = @_;
-	return $self->_order(join ' ', 'arm', 'commit', $bytes, $what, $pid || 0, $signal || 'INT');
+	return $self->arm('commit', $bytes, $what, $pid, $signal);
 }
 
 # Strikes once in about $n frames, by a generator with this seed; 0 = never.
@@ -74,59 +82,79 @@ sub at_random
 	return $self->_order("random $n $seed");
 }
 
+# Counts from zero, with other delays of cancel requests.
+sub delay_cancels
+{
+	my ($self, @delays) = @_;
+	return $self->_order(join ' ', 'delays', @delays);
+}
+
 # Strikes no more, gives back what happened: s, c (frames counted), fired (how
-# often it struck), open (connections that are open), cancels (requests seen).
+# often it struck), came and refused (connections), cancels (requests seen), passed
+# (those that were passed on), open (connections that are open).
 sub report { return $_[0]->_order('report') }
 
 # ---- the process --------------------------------------------------------------
 
-# State of the process: pairs by file number of either socket; what to do.
-my (%pairs, %count, %order);
+# Pairs of sockets: c and s (client, server; the latter once it is known what the
+# former wants), for each side in_ (bytes that have come), to_ (bytes to be sent to it),
+# mode_ (what comes next), end_ (it sends no more); kind (session or cancel), due (when a
+# cancel request goes on), remote (the server's process), held (nothing passes; until, or
+# for ever), over (how it is closed once all is sent).
+my (@pairs, %count, %order, @delays, %keys, $port, %opt);
+
+my $CANCEL = 80877102;
+my %encryption = (80877103 => 'TLS', 80877104 => 'GSSAPI');
 
 # Serves orders and connections until the test closes its side.
 sub _serve
 {
-	my ($listener, $control, $port) = @_;
+	my ($listener, $control, @target) = @_;
+	($port, %opt) = @target;
+	$listener->blocking(0);
+	@delays = @{ $opt{cancel_delay} || [] };
 	_reset_counts();
 	while (1)
 	{
-		my $select = IO::Select->new($listener, $control);
-		my $wake = 0.5;
-		my %seen;
-		foreach my $pair (values %pairs)
+		my ($read, $write) = ('', '');
+		my $wake = 1;
+		vec($read, fileno $_, 1) = 1 foreach $listener, $control;
+		foreach my $p (@pairs)
 		{
-			next if $seen{$pair}++;
 			# a held pair is only watched for its end on dblink's side
-			$select->add($pair->{c});
-			$select->add($pair->{s}) unless $pair->{held};
-			$wake = 0.01 if $pair->{held};
+			vec($read, fileno $p->{c}, 1) = 1 if !$p->{end_c} && length $p->{to_s} < 65536;
+			vec($write, fileno $p->{c}, 1) = 1 if length $p->{to_c};
+			$wake = 0.01 if $p->{held} || $p->{due} || !$p->{s};
+			next unless $p->{s};
+			vec($read, fileno $p->{s}, 1) = 1 if !$p->{end_s} && !$p->{held} && length $p->{to_c} < 65536;
+			vec($write, fileno $p->{s}, 1) = 1 if length $p->{to_s};
 		}
-		my @ready = $select->can_read($wake);
-		_held();
-		foreach my $socket (@ready)
+		next if select($read, $write, undef, $wake) < 0;
+		if (vec($read, fileno $control, 1))
 		{
-			if ($socket == $control)
+			my $line = readline $control;
+			return unless defined $line;
+			print $control _obey($line), "\n";
+		}
+		foreach my $p (@pairs)
+		{
+			_held($p) if $p->{held};
+			foreach my $side (grep { $p->{$_} } qw(c s))
 			{
-				my $line = readline $control;
-				return unless defined $line;
-				print $control _obey($line), "\n";
-			}
-			elsif ($socket == $listener)
-			{
-				_accept($listener, $port);
-			}
-			elsif ($pairs{ fileno($socket) || -1 })
-			{
-				_read($pairs{ fileno $socket }, $socket);
+				_read($p, $side) if vec($read, fileno $p->{$side}, 1);
+				_write($p, $side) if vec($write, fileno $p->{$side}, 1);
 			}
 		}
+		_accept($listener) if vec($read, fileno $listener, 1);
+		_begin($_) foreach grep { !$_->{s} } @pairs;
+		@pairs = grep { !_ended($_) } @pairs;
 	}
 }
 
 # Counts from zero.
 sub _reset_counts
 {
-	%count = (s => 0, c => 0, fired => 0, cancels => 0);
+	%count = map { $_ => 0 } qw(s c fired came refused cancels passed);
 	%order = (what => 'none', direction => 's', at => -1, pid => 0, signal => 'INT', random => 0);
 	return;
 }
@@ -135,109 +163,196 @@ sub _reset_counts
 sub _obey
 {
 	my ($verb, @words) = split ' ', shift;
+	if ($verb eq 'report')
+	{
+		@order{qw(what random)} = ('none', 0);
+		$_->{silent} = 1 foreach @pairs;
+	}
+	else
+	{
+		_reset_counts();
+	}
 	if ($verb eq 'arm')
 	{
-		# A copy: _close takes pairs out of the hash, where each is twice.
-		my %all = map { $_ => $_ } values %pairs;
-		my @all = values %all;
-		_close($_) foreach @all;
-		_reset_counts();
+		_close($_) foreach @pairs;
+		@pairs = ();
 		@order{qw(direction at what pid signal)} = @words;
 	}
 	elsif ($verb eq 'next')
 	{
-		_reset_counts();
 		@order{qw(direction at what)} = ($words[0], 0, $words[1]);
 	}
 	elsif ($verb eq 'random')
 	{
-		_reset_counts();
 		$order{random} = $words[0];
 		srand $words[1];
 	}
-	else
+	elsif ($verb eq 'delays')
 	{
-		$order{what} = 'none';
-		$order{random} = 0;
-		foreach my $pair (values %pairs) { $pair->{silent} = 1 }
+		@delays = @words;
 	}
-	my %open = map { $_ => 1 } values %pairs;
-	return join ' ', (map { "$_=$count{$_}" } sort keys %count), 'open=' . keys %open;
+	return join ' ', (map { "$_=$count{$_}" } sort keys %count), 'open=' . @pairs;
 }
 
-# A new connection of dblink's, and the one to the server that goes with it.
+# ---- connections ------------------------------------------------------------------
+
+# Takes in those that have come.
 sub _accept
 {
-	my ($listener, $port) = @_;
-	my $client = $listener->accept or return;
+	my $listener = shift;
+	while (my $client = $listener->accept)
+	{
+		$count{came}++;
+		push @pairs, { c => _ready($client), kind => '', mode_c => 'start', mode_s => 'message',
+			map { $_ => '' } qw(in_c in_s to_c to_s) };
+	}
+	return;
+}
+
+# A socket as it is used here.
+sub _ready
+{
+	my $socket = shift;
+	$socket->blocking(0);
+	setsockopt $socket, IPPROTO_TCP, TCP_NODELAY, 1;
+	return $socket;
+}
+
+# Looks at what a connection wants, and leads it to the server when it may.
+sub _begin
+{
+	my $p = shift;
+	if (!$p->{kind})
+	{
+		return if length $p->{in_c} < 8 || length $p->{in_c} < _frame_length($p, 'c');
+		my $code = unpack 'N', substr $p->{in_c}, 4, 4;
+		if ($encryption{$code} && %opt)
+		{
+			substr $p->{in_c}, 0, 8, '';
+			$p->{to_c} .= 'N';
+			return;
+		}
+		$p->{kind} = $code == $CANCEL ? 'cancel' : 'session';
+		if ($p->{kind} eq 'cancel')
+		{
+			my $delay = $delays[ $count{cancels}++ ] || 0;
+			$p->{due} = $delay eq 'drop' ? 'never' : time() + $delay;
+		}
+	}
+	if ($p->{kind} eq 'cancel')
+	{
+		return if $p->{due} eq 'never' || time() < $p->{due};
+		delete $p->{due};
+		$count{passed}++;
+		my $key = $keys{ substr $p->{in_c}, 8, 8 };
+		substr $p->{in_c}, 8, 8, $key if $key;
+	}
+	elsif ($opt{limit} && $opt{limit} <= grep { $_->{s} && $_->{kind} eq 'session' } @pairs)
+	{
+		return if !$opt{refuse} || $p->{over};
+		$count{refused}++;
+		$p->{to_c} .= error_message({ S => 'FATAL', V => 'FATAL', C => '53300', M => 'sorry, too many clients already' });
+		$p->{over} = 'cut';
+		return;
+	}
 	my $server = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Proto => 'tcp');
 	if (!$server)
 	{
-		close $client;
+		$p->{over} = 'cut';
 		return;
 	}
-	setsockopt $_, IPPROTO_TCP, TCP_NODELAY, 1 foreach $client, $server;
-	my $pair = { c => $client, s => $server, cbuf => '', sbuf => '', cmode => 'start', smode => 'message' };
-	$pairs{ fileno $_ } = $pair foreach $client, $server;
+	$p->{s} = _ready($server);
+	_forward($p, 'c');
 	return;
+}
+
+# Is the pair at its end, and all sent that can be?  Then its sockets are closed.
+sub _ended
+{
+	my $p = shift;
+	my %idle = map { $_ => !$p->{$_} || $p->{"end_$_"} || !length $p->{"to_$_"} } qw(c s);
+	my $over = $p->{over} ? $idle{c} && $idle{s} : $p->{end_c} && $idle{s} || $p->{end_s} && $idle{c};
+	# a request that is on its way is not lost if its sender goes away
+	return 0 if !$over || $p->{due} && $p->{due} ne 'never';
+	_close($p);
+	return 1;
 }
 
 # Closes both sides; with "reset", dblink's side so.
 sub _close
 {
-	my ($pair, $reset) = @_;
-	return if $pair->{closed}++;
-	delete $pairs{ fileno $_ } foreach $pair->{c}, $pair->{s};
-	setsockopt $pair->{c}, SOL_SOCKET, SO_LINGER, pack('ii', 1, 0) if $reset;
-	close $pair->{c};
-	close $pair->{s};
+	my $p = shift;
+	setsockopt $p->{c}, SOL_SOCKET, SO_LINGER, pack('ii', 1, 0) if ($p->{over} || '') eq 'reset';
+	close $_ foreach grep { $_ } $p->{c}, $p->{s};
 	return;
 }
 
-# Takes what has come on one side of a pair.
+# Takes what has come on one side.
 sub _read
 {
-	my ($pair, $socket) = @_;
-	my $side = $socket == $pair->{c} ? 'c' : 's';
-	my $n = sysread $socket, $pair->{"${side}buf"}, 65536, length $pair->{"${side}buf"};
-	if (!$n)
-	{
-		_close($pair);
-		return;
-	}
-	_forward($pair, $side);
+	my ($p, $side) = @_;
+	my $n = sysread $p->{$side}, $p->{"in_$side"}, 65536, length $p->{"in_$side"};
+	$p->{"end_$side"} = 1 if defined $n ? !$n : !$!{EAGAIN};
+	_forward($p, $side) if $p->{s};
 	return;
 }
 
-# Lets pass the complete frames of one side.
+# Sends what there is for one side; byte by byte if so ordered.
+sub _write
+{
+	my ($p, $side) = @_;
+	my $bytes = \$p->{"to_$side"};
+	while (length $$bytes)
+	{
+		my $n = syswrite $p->{$side}, $$bytes, $p->{dribble} && length $$bytes < 4000 ? 1 : length $$bytes;
+		if (!defined $n)
+		{
+			return if $!{EAGAIN};
+			$p->{"end_$side"} = 1;
+			$n = length $$bytes;
+		}
+		substr $$bytes, 0, $n, '';
+	}
+	return;
+}
+
+# ---- frames -----------------------------------------------------------------------
+
+# Lets pass the complete frames of one side, and at its end what is left.
 sub _forward
 {
-	my ($pair, $side) = @_;
-	while (!$pair->{closed} && !$pair->{held})
+	my ($p, $side) = @_;
+	my $in = \$p->{"in_$side"};
+	my $to = $side eq 's' ? 'to_c' : 'to_s';
+	while (!$p->{over} && !$p->{held})
 	{
-		return _forward_bytes($pair) if $side eq 's' && defined $pair->{left};
-		my $length = _frame_length($pair, $side);
-		return if !$length || length $pair->{"${side}buf"} < $length;
-		my $frame = substr $pair->{"${side}buf"}, 0, $length, '';
-		_understand($pair, $side, $frame);
+		return _forward_bytes($p) if $side eq 's' && defined $p->{left};
+		my $length = _frame_length($p, $side);
+		if (!$length || length $$in < $length)
+		{
+			$p->{$to} .= substr $$in, 0, length $$in, '' if $p->{"end_$side"};
+			return;
+		}
+		my $frame = substr $$in, 0, $length, '';
+		$frame = _understand($p, $side, $frame);
 		my $at = $count{$side}++;
 		if ($order{direction} eq 'commit' && $side eq 'c' && !$count{fired} && $frame =~ /\AQ....COMMIT\0/s)
 		{
-			return _strike($pair, $side, '', $order{what}) if $order{at} < 0;
-			$pair->{left} = $order{at};
+			return _strike($p, $side, '', $order{what}) if $order{at} < 0;
+			$p->{left} = $order{at};
 		}
 		if ($order{random} && rand($order{random}) < 1)
 		{
 			my @deeds = qw(cut reset half halfreset remote dribble);
-			_strike($pair, $side, $frame, $deeds[ rand @deeds ]);
+			_strike($p, $side, $frame, $deeds[ rand @deeds ]);
 		}
 		elsif ($order{what} ne 'none' && !$count{fired} && $side eq $order{direction} && $at == $order{at})
 		{
-			_strike($pair, $side, $frame, $order{what});
+			_strike($p, $side, $frame, $order{what});
 		}
 		else
 		{
-			_send($pair, $side, $frame);
+			$p->{$to} .= $frame;
 		}
 	}
 	return;
@@ -246,118 +361,102 @@ sub _forward
 # Lets pass so many of the server's bytes as are left, and strikes at the next.
 sub _forward_bytes
 {
-	my $pair = shift;
-	my $bytes = substr $pair->{sbuf}, 0, $pair->{left}, '';
-	$pair->{left} -= length $bytes;
-	_send($pair, 's', $bytes);
-	return if $pair->{sbuf} eq '';
-	$bytes = $pair->{sbuf};
-	$pair->{sbuf} = '';
-	undef $pair->{left};
-	$pair->{smode} = 'byte';
-	_strike($pair, 's', $bytes, $order{what});
-	return;
+	my $p = shift;
+	my $bytes = substr $p->{in_s}, 0, $p->{left}, '';
+	$p->{left} -= length $bytes;
+	$p->{to_c} .= $bytes;
+	return if $p->{in_s} eq '';
+	$bytes = $p->{in_s};
+	$p->{in_s} = '';
+	undef $p->{left};
+	$p->{mode_s} = 'byte';
+	return _strike($p, 's', $bytes, $order{what});
 }
 
 # How long the frame at the buffer's begin is; 0 if that is not known yet.
 sub _frame_length
 {
-	my ($pair, $side) = @_;
-	my $buffer = \$pair->{"${side}buf"};
-	my $mode = $pair->{"${side}mode"};
-	return length $$buffer >= 1 ? 1 : 0 if $mode eq 'byte';
-	return length $$buffer >= 4 ? unpack 'N', $$buffer : 0 if $mode eq 'start';
-	return length $$buffer >= 5 ? 5 + unpack 'n', substr $$buffer, 3, 2 : 0 if $mode eq 'tls';
-	return length $$buffer >= 5 ? 1 + unpack 'N', substr $$buffer, 1, 4 : 0;
+	my ($p, $side) = @_;
+	my $in = \$p->{"in_$side"};
+	my $mode = $p->{"mode_$side"};
+	return length $$in >= 1 ? 1 : 0 if $mode eq 'byte';
+	return length $$in >= 4 ? unpack 'N', $$in : 0 if $mode eq 'start';
+	return length $$in >= 5 ? 5 + unpack 'n', substr $$in, 3, 2 : 0 if $mode eq 'tls';
+	return length $$in >= 5 ? 1 + unpack 'N', substr $$in, 1, 4 : 0;
 }
 
-# Notes what a frame says about those that follow.
+# Notes what a frame says about those that follow; gives it back, with another key if we
+# are a pooler.
 sub _understand
 {
-	my ($pair, $side, $frame) = @_;
-	my $mode = $pair->{"${side}mode"};
+	my ($p, $side, $frame) = @_;
+	my $mode = $p->{"mode_$side"};
 	if ($mode eq 'start')
 	{
 		my $code = unpack 'N', substr $frame, 4, 4;
 		# requests for TLS and GSSAPI are answered with one byte
-		if ($code == 80877103 || $code == 80877104) { $pair->{smode} = 'byte' }
-		elsif ($code == 80877102)                   { $count{cancels}++ }
-		else                                        { $pair->{cmode} = 'message' }
+		if ($encryption{$code})  { $p->{mode_s} = 'byte' }
+		elsif ($code != $CANCEL) { $p->{mode_c} = 'message' }
+		elsif ($p->{kind} ne 'cancel') { $count{cancels}++ }
 	}
 	elsif ($mode eq 'byte')
 	{
-		$pair->{smode} = 'message';
-		@$pair{qw(smode cmode)} = qw(tls tls) if $frame eq 'S';
+		$p->{mode_s} = 'message';
+		@$p{qw(mode_s mode_c)} = qw(tls tls) if $frame eq 'S';
 	}
 	elsif ($mode eq 'message' && $side eq 's' && $frame =~ /\AK/)
 	{
-		$pair->{remote} = unpack 'N', substr $frame, 5, 4;
+		$p->{remote} = unpack 'N', substr $frame, 5, 4;
+		if ($opt{pooler})
+		{
+			my $key = pack 'NN', 1_000_000_000 + keys %keys, 7;
+			$keys{$key} = substr $frame, 5, 8, $key;
+		}
 	}
-	return;
-}
-
-# Sends bytes on; byte by byte if so ordered.
-sub _send
-{
-	my ($pair, $side, $bytes) = @_;
-	my $to = $side eq 's' ? $pair->{c} : $pair->{s};
-	if ($pair->{dribble} && length $bytes < 4000)
-	{
-		syswrite $to, $_ foreach split //, $bytes;
-		return;
-	}
-	while (length $bytes)
-	{
-		my $n = syswrite $to, $bytes or return;
-		substr $bytes, 0, $n, '';
-	}
-	return;
+	return $frame;
 }
 
 # Strikes at this frame.
 sub _strike
 {
-	my ($pair, $side, $frame, $what) = @_;
+	my ($p, $side, $frame, $what) = @_;
+	my $to = $side eq 's' ? 'to_c' : 'to_s';
 	$count{fired}++;
-	_send($pair, $side, substr $frame, 0, int((length($frame) + 1) / 2)) if $what =~ /^half/;
-	if ($what =~ /^(cut|half)$/)              { _close($pair) }
-	elsif ($what =~ /reset$/)                 { _close($pair, 1) }
-	elsif ($what =~ /stall$/)                 { $pair->{held} = 'for ever' }
+	$p->{$to} .= substr $frame, 0, int((length($frame) + 1) / 2) if $what =~ /^half/;
+	if ($what =~ /^(cut|half)$/) { $p->{over} = 'cut' }
+	elsif ($what =~ /reset$/)    { $p->{over} = 'reset' }
+	elsif ($what =~ /stall$/)    { $p->{held} = 'for ever' }
 	elsif ($what eq 'pause')
 	{
 		kill $order{signal}, $order{pid};
 		select undef, undef, undef, 0.005;
 		kill $order{signal}, $order{pid};
-		@$pair{qw(held until side frame)} = ('a while', time() + 0.06, $side, $frame);
+		@$p{qw(held until to frame)} = ('a while', time() + 0.06, $to, $frame);
 	}
 	else
 	{
-		kill 'TERM', $pair->{remote} if $what eq 'remote' && $pair->{remote};
-		$pair->{dribble} = 1 if $what eq 'dribble';
-		_send($pair, $side, $frame);
+		kill 'TERM', $p->{remote} if $what eq 'remote' && $p->{remote};
+		$p->{dribble} = 1 if $what eq 'dribble';
+		$p->{$to} .= $frame;
 	}
 	return;
 }
 
-# Looks after the pairs that are held.
+# Looks after a pair that is held.
 sub _held
 {
-	# each pair is there twice, and what is done with it ends its being held
-	foreach my $pair (values %pairs)
+	my $p = shift;
+	if ($p->{held} eq 'for ever')
 	{
-		next if !$pair->{held};
-		if ($pair->{held} eq 'for ever')
-		{
-			next if time() < ($pair->{next} || 0) || $pair->{silent} || !$order{pid};
-			$pair->{next} = time() + 0.2;
-			kill $order{signal}, $order{pid};
-		}
-		elsif (time() >= $pair->{until})
-		{
-			delete $pair->{held};
-			_send($pair, $pair->{side}, $pair->{frame});
-			_forward($pair, $_) foreach qw(c s);
-		}
+		return if time() < ($p->{next} || 0) || $p->{silent} || !$order{pid};
+		$p->{next} = time() + 0.2;
+		kill $order{signal}, $order{pid};
+	}
+	elsif (time() >= $p->{until})
+	{
+		delete $p->{held};
+		$p->{ $p->{to} } .= $p->{frame};
+		_forward($p, $_) foreach qw(c s);
 	}
 	return;
 }

@@ -6,7 +6,7 @@ use warnings;
 use Test::More;
 use PostgreSQL::Test::Utils;
 use DblinkTest;
-use DblinkRelay;
+use DblinkProxy;
 use SideBySide;
 
 my ($remote, @sides) = both_sides(
@@ -160,7 +160,7 @@ topic 'a refusal in which an encoding is named' => sub {
 	{
 		foreach my $encoding ('UTF8', 'LATIN1', 'SQL_ASCII')
 		{
-			my $relay = start_relay($remote->port);
+			my $relay = start_proxy($remote->port);
 			my $s = side_session($side);
 			# should be tried once
 			my $r = $s->run('SELECT dblink_connect(\'n\', ' . lit(conninfo($remote, port => $relay->port, user => "svc_$encoding", sslmode => 'disable', gssencmode => 'disable', client_encoding => undef)) . ')');

@@ -8,7 +8,7 @@ use Time::HiRes ();
 use PostgreSQL::Test::Utils;
 use DblinkTest;
 use DblinkClient;
-use DblinkRelay;
+use DblinkProxy;
 
 my ($local, $remote) = make_pair();
 $remote->safe_psql('postgres', <<'SQL');
@@ -55,7 +55,7 @@ sub unhurt
 foreach my $delays ([ 3, 0 ], [ 3, 3 ], [ 'drop', 0 ], [ 2.5, 'drop' ])
 {
 	my $name = "requests are late: @$delays";
-	my $relay = start_relay($remote->port, cancel_delay => $delays);
+	my $relay = start_proxy($remote->port, cancel_delay => $delays);
 	my $s = loaded();
 	no_error($s, "SELECT dblink_connect('c', " . through($relay) . ')', "$name: connected");
 	$s->run("SET statement_timeout = '500ms'");
@@ -69,7 +69,7 @@ foreach my $delays ([ 3, 0 ], [ 3, 3 ], [ 'drop', 0 ], [ 2.5, 'drop' ])
 foreach my $way (qw(timeout cancel))
 {
 	my $name = "dblink_cancel_query is interrupted by a $way";
-	my $relay = start_relay($remote->port, cancel_delay => [3]);
+	my $relay = start_proxy($remote->port, cancel_delay => [3]);
 	my $s = loaded();
 	no_error($s, "SELECT dblink_connect('c', " . through($relay) . ')', "$name: connected");
 	$s->run("SELECT dblink_send_query('c', 'SELECT pg_sleep(1)')");
@@ -91,7 +91,7 @@ foreach my $way (qw(timeout cancel))
 
 {
 	my $name = 'the wait for a request is interrupted';
-	my $relay = start_relay($remote->port, cancel_delay => [0.7]);
+	my $relay = start_proxy($remote->port, cancel_delay => [0.7]);
 	my $s = loaded();
 	$s->run('SET dblink.on_early_end = cancel; SET dblink.streaming = on');
 	no_error($s, "SELECT dblink_connect('c', " . through($relay) . ')', "$name: connected");
@@ -179,7 +179,7 @@ foreach my $how (qw(timeout cancel terminate))
 # ---- requests that get no answer do not keep others back ----------------------------
 
 {
-	my $relay = start_relay($remote->port, cancel_delay => [ ('drop') x 40 ]);
+	my $relay = start_proxy($remote->port, cancel_delay => [ ('drop') x 40 ]);
 	my $s = loaded();
 	no_error($s, "SELECT dblink_connect('c', " . through($relay) . "), dblink_connect('other', " . lit(conninfo($remote, application_name => 'requests')) . ')', 'connected');
 	my $cancels = 0;
@@ -210,7 +210,7 @@ foreach my $how (qw(timeout cancel terminate))
 # ---- requests that are not needed -------------------------------------------------
 
 {
-	my $relay = start_relay($remote->port);
+	my $relay = start_proxy($remote->port);
 	my $s = loaded();
 	no_error($s, "SELECT dblink_connect('c', " . through($relay) . ')', 'connected');
 	# should need no request: the whole result is there when the value is met

@@ -14,7 +14,7 @@ my $dir = PostgreSQL::Test::Utils::tempdir();
 my ($local, $remote) = make_pair(
 	remote => {
 		conf => [ tls_conf($dir) ] });
-my $proxy = striking_proxy($remote->port);
+my $proxy = start_proxy($remote->port);
 my $s = session($local);
 
 # Which way the library makes them: that of libpq 17, or with a thread.

@@ -15,7 +15,7 @@ my $dir = PostgreSQL::Test::Utils::tempdir();
 my ($local, $remote) = make_pair(
 	local => { conf => [ 'log_temp_files = 0', 'work_mem = 1MB', 'jit = off' ] },
 	remote => { conf => [ tls_conf($dir), 'fsync = off' ] });
-my $proxy = striking_proxy($remote->port);
+my $proxy = start_proxy($remote->port);
 my $s = session($local);
 my $there = session($remote);
 no_error($s, 'CREATE EXTENSION dblink2', 'the extension');

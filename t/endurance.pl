@@ -166,7 +166,7 @@ if ($parts{mix})
 {
 	srand $seed;
 	note "DBLINK_SEED=$seed";
-	my $proxy = striking_proxy($remote->port);
+	my $proxy = start_proxy($remote->port);
 	my $through = lit('host=127.0.0.1 dbname=postgres sslmode=disable gssencmode=disable application_name=enduring port=' . $proxy->port);
 	$s->quit;
 	$s = session($local);

@@ -19,7 +19,7 @@ my ($local, $remote) = make_pair(
 	local => { conf => ['max_prepared_transactions = 2'] });
 watch($remote)->run('CREATE TABLE there (x text); CREATE TABLE later (x int UNIQUE DEFERRABLE INITIALLY DEFERRED)');
 watch($local)->run('CREATE EXTENSION dblink2; CREATE TABLE here (x text)');
-my $proxy = striking_proxy($remote->port);
+my $proxy = start_proxy($remote->port);
 my $direct = lit(conninfo($remote, application_name => 'followed'));
 my $proxied = lit("host=127.0.0.1 dbname=postgres application_name=followed sslmode=disable gssencmode=disable port="
 	  . $proxy->port . ' user=' . query_value($remote, 'SELECT session_user'));

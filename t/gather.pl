@@ -11,7 +11,7 @@ use DblinkTest;
 use DblinkClient;
 use DblinkWire;
 use DblinkFake;
-use DblinkRelay;
+use DblinkProxy;
 
 my ($local, $remote) = make_pair(
 	remote => { conf => ['max_connections = 150'] },
@@ -258,7 +258,7 @@ $s->run('RESET ALL');
 
 # ---- connections that die -----------------------------------------------------------
 
-my $relay = start_relay($remote->port);
+my $relay = start_proxy($remote->port);
 my $through = "'host=127.0.0.1 dbname=postgres application_name=gathered user=' || current_user || ' port=" . $relay->port . "'";
 my $hundred_more = "SELECT count(dblink_connect('n' || g, $through)) FROM generate_series(1, 100) g";
 is($s->run($hundred_more, 120)->{out}, '100', '100 connections at once');

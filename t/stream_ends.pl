@@ -12,7 +12,7 @@ use Test::More;
 use PostgreSQL::Test::Utils;
 use DblinkTest;
 use DblinkClient;
-use DblinkRelay;
+use DblinkProxy;
 use SideBySide;
 
 # "big" and "stage" have 20 MB: no socket's buffers take that whole.
@@ -171,7 +171,7 @@ topic 'variables of a loop that fails late' => sub {
 my @relays;
 foreach my $side (@sides)
 {
-	push @relays, my $relay = start_relay($side->{node}->port, pooler => 1);
+	push @relays, my $relay = start_proxy($side->{node}->port, pooler => 1);
 	$side->{words}{back} = lit(conninfo($side->{node}, port => $relay->port, application_name => 'back'));
 }
 
@@ -315,8 +315,8 @@ topic 'room for one connection' => sub {
 	my (@queue, @refuse);
 	foreach my $side (@sides)
 	{
-		push @queue, start_relay($remote->port, limit => 1);
-		push @refuse, start_relay($remote->port, limit => 1, refuse => 1);
+		push @queue, start_proxy($remote->port, limit => 1);
+		push @refuse, start_proxy($remote->port, limit => 1, refuse => 1);
 		$side->{words}{$_->[0]} = lit(conninfo($remote, port => $_->[1], dbname => $side->{db}, application_name => "side_$side->{name}"))
 		  foreach [ 'queue', $queue[-1]->port ], [ 'refuse', $refuse[-1]->port ];
 		$remote->safe_psql('postgres', "CREATE ROLE alone_$side->{name} LOGIN CONNECTION LIMIT 1");

@@ -32,7 +32,7 @@ my %dialogue = (
 		"SELECT count(*) FROM dblink_get_result('w') AS t(x int)" ],
 	'command' => [ "SELECT dblink_exec('w', 'SET geqo = off')" ]);
 my %clean;
-my $proxy = striking_proxy($remote->port);
+my $proxy = start_proxy($remote->port);
 my $target = lit("$login port=" . $proxy->port);
 
 # How many messages of the server the dialogue "query" has.

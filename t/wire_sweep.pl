@@ -45,7 +45,7 @@ speak_tls($remote);
 my $s = session($local);
 $s->run('CREATE EXTENSION dblink2');
 my $sockets = local_fds($s);
-my $proxy = striking_proxy($remote->port);
+my $proxy = start_proxy($remote->port);
 my ($points, $passed, $silent, $missed) = (0, 0, 0, 0);
 my @bad;
 my %by_deed;
