@@ -3,10 +3,10 @@
 #   docker build -t postgres-dblink --build-arg PG_MAJOR=17 .
 #
 # It works as the image does: CREATE EXTENSION dblink, or dblink2 CASCADE.
+# PG_MAJOR is also a variable of the image.
 ARG PG_MAJOR=17
 
 FROM postgres:${PG_MAJOR} AS build
-ARG PG_MAJOR=17
 RUN apt-get update && apt-get install -y --no-install-recommends \
 	gcc libpq-dev make "postgresql-server-dev-${PG_MAJOR}"
 COPY . /src
