@@ -18,6 +18,7 @@
 
 #include "catalog/pg_type.h"
 #include "funcapi.h"
+#include "utils/builtins.h"
 
 /*
  * Throw 0A000: a record has no columns to be found by name.
