@@ -83,30 +83,17 @@ is_slow_function(Oid funcid, void *context)
 
 /*
  * Check whether a function may return any number of rows, however small its arguments
- * are.  If those are constants, the planner knows how many.
+ * are: generate_series() does.  If those are constants, the planner knows how many.
  */
 static bool
 is_endless(FuncExpr *call)
 {
-	ListCell   *cell;
-
-	switch (call->funcid)
+	if (!call->funcretset || call->funcid >= FirstUnpinnedObjectId ||
+		strcmp(get_func_name(call->funcid), "generate_series") != 0)
+		return false;
+	foreach_ptr(Node, arg, call->args)
 	{
-		case F_GENERATE_SERIES_INT4_INT4:
-		case F_GENERATE_SERIES_INT4_INT4_INT4:
-		case F_GENERATE_SERIES_INT8_INT8:
-		case F_GENERATE_SERIES_INT8_INT8_INT8:
-		case F_GENERATE_SERIES_NUMERIC_NUMERIC:
-		case F_GENERATE_SERIES_NUMERIC_NUMERIC_NUMERIC:
-		case F_GENERATE_SERIES_TIMESTAMP_TIMESTAMP_INTERVAL:
-		case F_GENERATE_SERIES_TIMESTAMPTZ_TIMESTAMPTZ_INTERVAL:
-			break;
-		default:
-			return false;
-	}
-	foreach(cell, call->args)
-	{
-		if (!IsA(lfirst(cell), Const))
+		if (!IsA(arg, Const))
 			return true;
 	}
 	return false;
