@@ -861,7 +861,8 @@ dbl_stream_await_any(DblinkStream **awaited, int nawaited)
 		conns = lappend(conns, awaited[i]->reader.conn);
 	}
 	await(conns);
-	time->left_at = coarse_now();
+	if (time != NULL)
+		time->left_at = coarse_now();
 	list_free(conns);
 }
 
