@@ -283,14 +283,15 @@ dbl_follow_close_check(const DblinkConn *conn)
 void
 dbl_follow_prepare_check(void)
 {
-	List	   *conns = followers();
-
-	if (conns != NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot PREPARE a transaction that a remote transaction follows"),
-				 errdetail("The transaction on dblink connection \"%s\" follows it.",
-						   ((DblinkConn *) linitial(conns))->name)));
+	dbl_reg_foreach(conn)
+	{
+		if (conn->follow.state != DBLINK_FOLLOW_NONE)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot PREPARE a transaction that a remote transaction follows"),
+					 errdetail("The transaction on dblink connection \"%s\" follows it.",
+							   conn->name)));
+	}
 }
 
 /*
@@ -616,23 +617,13 @@ dbl_follow_commit(void)
 }
 
 /*
- * Check whether a subtransaction of this nesting level has a savepoint to be released.  Where
- * an asynchronous query is in progress, nothing can be sent.  The savepoint stays then, and
- * does no harm: what it could undo is the outer level's, and no one uses its name.
+ * Check whether a subtransaction of this nesting level has a savepoint to be released.
  */
 static bool
-has_savepoint(DblinkConn *conn, int level)
+has_savepoint(const DblinkConn *conn, int level)
 {
-	if (conn->follow.state != DBLINK_FOLLOW_ACTIVE || savepoint_level(conn) < level)
-		return false;
-	Assert(savepoint_level(conn) == level);
-	if (conn->exchange.phase == DBLINK_IDLE &&
-		PQtransactionStatus(conn->pgconn) == PQTRANS_ACTIVE)
-	{
-		forget_savepoints(conn, level);
-		return false;
-	}
-	return true;
+	Assert(conn->follow.state != DBLINK_FOLLOW_ACTIVE || savepoint_level(conn) <= level);
+	return conn->follow.state == DBLINK_FOLLOW_ACTIVE && savepoint_level(conn) == level;
 }
 
 /*
@@ -647,7 +638,18 @@ dbl_follow_release(int level)
 {
 	dbl_reg_foreach(conn)
 	{
-		if (has_savepoint(conn, level))
+		if (!has_savepoint(conn, level))
+			continue;
+
+		/*
+		 * Where an asynchronous query is in progress, nothing can be sent.
+		 * The savepoint stays then, and does no harm: what it could undo is
+		 * the outer level's, and no one uses its name.
+		 */
+		if (conn->exchange.phase == DBLINK_IDLE &&
+			PQtransactionStatus(conn->pgconn) == PQTRANS_ACTIVE)
+			forget_savepoints(conn, level);
+		else
 			state_check(conn);
 	}
 	dbl_reg_foreach(conn)

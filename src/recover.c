@@ -421,8 +421,6 @@ dbl_recover_wait(bool (*is_awaited) (const DblinkConn *conn))
 		if (is_awaited(conn) && n + 2 <= lengthof(pfds))
 			n += add_sockets(conn, &pfds[n]);
 	}
-	for (int i = 0; i < n; i++)
-		pfds[i].revents = 0;
 	pgstat_report_wait_start(PG_WAIT_EXTENSION);
 	(void) poll(pfds, n, timeout);
 	pgstat_report_wait_end();
