@@ -222,12 +222,6 @@ typedef struct DblinkCopyIn
 	int64		unread;			/* how much that is, at most */
 } DblinkCopyIn;
 
-/* The link from a reader of rows to its connection: NULL when there is none. */
-typedef struct DblinkReader
-{
-	struct DblinkConn *conn;
-} DblinkReader;
-
 /*
  * A call's use of a connection.  All zero except errors_size: no call uses it, and none has
  * left a result.  Only exchange.c writes to it, except for the fields of recovery, and for
@@ -245,7 +239,8 @@ typedef struct DblinkExchange
 	int			errors;			/* how many results were errors */
 	Size		errors_size;	/* of libpq's text of them */
 	PGnotify   *notify;			/* the notification being looked at, or NULL */
-	DblinkReader *reader;		/* the stream whose rows these are, or NULL */
+	struct DblinkConn **reader; /* that of the stream whose rows these are,
+								 * set to NULL when they end; or NULL */
 	bool		binary;			/* rows were requested in binary */
 	bool		converting;		/* its rows are being converted, or rows are
 								 * copied to it: no other call may use the
@@ -933,8 +928,8 @@ extern void (*dbl_ex_text_hook) (DblinkConn *conn, const char *sql);
 extern void dbl_ex_serve_interrupts(void);
 extern void dbl_ex_clear(DblinkConn *conn);
 extern void dbl_ex_note_open(DblinkConn *conn);
-extern void dbl_ex_attach(DblinkConn *conn, DblinkReader *reader, DblinkOnAbort on_abort);
-extern void dbl_ex_detach(DblinkReader *reader);
+extern void dbl_ex_attach(DblinkConn *conn, DblinkConn **reader, DblinkOnAbort on_abort);
+extern void dbl_ex_detach(DblinkConn **reader);
 extern void dbl_ex_set_converting(DblinkConn *conn, bool converting);
 extern bool dbl_ex_send(DblinkConn *conn, const char *sql, const DblinkQueryParams *params);
 extern void dbl_ex_send_query(DblinkConn *conn, const char *sql,

@@ -149,7 +149,7 @@ dbl_ex_clear(DblinkConn *conn)
 	DblinkExchange *ex = &conn->exchange;
 
 	if (ex->reader != NULL)
-		ex->reader->conn = NULL;
+		*ex->reader = NULL;
 	PQclear(ex->res);
 	PQclear(ex->last_res);
 	PQfreemem(ex->notify);
@@ -210,10 +210,10 @@ begin(DblinkConn *conn, DblinkPhase phase, bool in_xact)
  * A stream reads the rows from here on.
  */
 void
-dbl_ex_attach(DblinkConn *conn, DblinkReader *reader, DblinkOnAbort on_abort)
+dbl_ex_attach(DblinkConn *conn, DblinkConn **reader, DblinkOnAbort on_abort)
 {
 	Assert(conn->exchange.phase != DBLINK_IDLE && conn->exchange.reader == NULL);
-	reader->conn = conn;
+	*reader = conn;
 	conn->exchange.reader = reader;
 	conn->exchange.on_abort = on_abort;
 }
@@ -222,13 +222,13 @@ dbl_ex_attach(DblinkConn *conn, DblinkReader *reader, DblinkOnAbort on_abort)
  * The stream has all that it needs, or will never get it.
  */
 void
-dbl_ex_detach(DblinkReader *reader)
+dbl_ex_detach(DblinkConn **reader)
 {
-	if (reader->conn == NULL)
+	if (*reader == NULL)
 		return;
-	Assert(reader->conn->exchange.reader == reader);
-	reader->conn->exchange.reader = NULL;
-	reader->conn = NULL;
+	Assert((*reader)->exchange.reader == reader);
+	(*reader)->exchange.reader = NULL;
+	*reader = NULL;
 }
 
 /*

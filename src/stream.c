@@ -54,7 +54,7 @@
  */
 struct DblinkStream
 {
-	DblinkReader reader;		/* the connection, until let go of */
+	DblinkConn *conn;			/* the connection, until let go of */
 	MemoryContext context;		/* of the stream and all it makes */
 	MemoryContextCallback callback;
 	dlist_node	node;			/* in the list of all streams */
@@ -100,7 +100,7 @@ context_is_reset(void *arg)
 {
 	DblinkStream *stream = arg;
 
-	dbl_ex_detach(&stream->reader);
+	dbl_ex_detach(&stream->conn);
 	dlist_delete(&stream->node);
 }
 
@@ -139,7 +139,7 @@ count_time(DblinkReaderTime *time)
 static bool
 can_yield(DblinkStream *stream)
 {
-	return stream->reader.conn != NULL && !stream->converting;
+	return stream->conn != NULL && !stream->converting;
 }
 
 /*
@@ -154,7 +154,7 @@ is_other_open(const List *conns)
 	{
 		DblinkStream *stream = dlist_container(DblinkStream, node, iter.cur);
 
-		if (can_yield(stream) && !list_member_ptr(conns, stream->reader.conn))
+		if (can_yield(stream) && !list_member_ptr(conns, stream->conn))
 			return true;
 	}
 	return false;
@@ -195,12 +195,12 @@ dbl_stream_is_possible(DblinkConn *conn)
 static void
 release_conn(DblinkStream *stream)
 {
-	DblinkConn *conn = stream->reader.conn;
+	DblinkConn *conn = stream->conn;
 
 	Assert(stream->row == stream->nrows);
 	if (conn == NULL)
 		return;
-	dbl_ex_detach(&stream->reader);
+	dbl_ex_detach(&stream->conn);
 	dbl_kept_release(conn);
 }
 
@@ -211,7 +211,7 @@ release_conn(DblinkStream *stream)
 static void
 take_part(DblinkStream *stream)
 {
-	DblinkConn *conn = stream->reader.conn;
+	DblinkConn *conn = stream->conn;
 	PGresult   *res = conn->exchange.res;
 
 	if (stream->decoder == NULL)
@@ -247,7 +247,7 @@ next_part(DblinkStream *stream)
 	else if (kind == DBLINK_COMMAND)
 		dbl_answer_fail(&stream->answer,
 						psprintf("remote server answered a query for rows with \"%s\"",
-								 dbl_err_clean(PQcmdStatus(stream->reader.conn->exchange.res))));
+								 dbl_err_clean(PQcmdStatus(stream->conn->exchange.res))));
 	else if (stream->one_result)
 		dbl_answer_fail(&stream->answer,
 						"remote server answered a query with more than one result");
@@ -265,7 +265,7 @@ next_part(DblinkStream *stream)
 static bool
 next_rows(DblinkStream *stream)
 {
-	while (stream->reading && dbl_ex_is_ready(stream->reader.conn))
+	while (stream->reading && dbl_ex_is_ready(stream->conn))
 	{
 		next_part(stream);
 		if (stream->nrows > 0)
@@ -329,7 +329,7 @@ gather_some(DblinkStream *stream)
 {
 	while (stream->reading && !has_received(stream))
 	{
-		dbl_stream_await(stream->reader.conn);
+		dbl_stream_await(stream->conn);
 		gather(stream);
 	}
 	stream->time->left_at = coarse_now();
@@ -370,7 +370,7 @@ next_row(DblinkStream *stream)
 		row = received_row(stream);
 	if (row != NULL || !stream->reading)
 		return row;
-	if (stream->reader.conn == NULL)
+	if (stream->conn == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONNECTION_FAILURE),
 				 errmsg("dblink connection was closed while its rows were being read")));
@@ -452,7 +452,7 @@ dbl_stream_start(const DblinkQuery *query, TupleDesc tupdesc, DblinkSqlTraits sq
 	 * cancelled: stock has run it to its end by then.
 	 */
 	stream->pure = (sql & DBLINK_SQL_PURE) != 0 && !ex->in_xact;
-	dbl_ex_attach(query->conn, &stream->reader,
+	dbl_ex_attach(query->conn, &stream->conn,
 				  query->gathered ? DBLINK_CANCEL_SOON :
 				  stream->pure && ex->phase == DBLINK_RUNNING ?
 				  DBLINK_CANCEL : DBLINK_FINISH);
@@ -501,7 +501,7 @@ convert_next(DblinkStream *stream, Datum *values, bool *nulls)
 	if (row == NULL)
 		return false;
 	stream->converting = true;
-	dbl_dec_row(stream->decoder, stream->reader.conn, row, values, nulls);
+	dbl_dec_row(stream->decoder, stream->conn, row, values, nulls);
 	stream->converting = false;
 	return true;
 }
@@ -625,7 +625,7 @@ dbl_stream_is_ready(DblinkStream *stream)
 {
 	if (dbl_stream_has_row(stream))
 		return true;
-	if (stream->reader.conn == NULL)
+	if (stream->conn == NULL)
 		return true;
 	count_time(stream->time);
 	gather(stream);
@@ -754,12 +754,12 @@ read_ahead(const List *awaited)
 		{
 			DblinkStream *stream = dlist_container(DblinkStream, node, iter.cur);
 
-			if (!can_yield(stream) || list_member_ptr(awaited, stream->reader.conn))
+			if (!can_yield(stream) || list_member_ptr(awaited, stream->conn))
 				continue;
 			spool_available(stream);
 			error_check(stream);
-			if (stream->reader.conn != NULL)
-				waiting = lappend(waiting, stream->reader.conn);
+			if (stream->conn != NULL)
+				waiting = lappend(waiting, stream->conn);
 		}
 		if (waiting == NIL || is_any_ready(awaited))
 			break;
@@ -858,7 +858,7 @@ dbl_stream_await_any(DblinkStream **awaited, int nawaited)
 		if (awaited[i] == NULL)
 			continue;
 		time = awaited[i]->time;
-		conns = lappend(conns, awaited[i]->reader.conn);
+		conns = lappend(conns, awaited[i]->conn);
 	}
 	await(conns);
 	if (time != NULL)
@@ -880,10 +880,10 @@ drain(DblinkStream *stream, TimestampTz deadline)
 		long		left = dbl_time_left(deadline);
 
 		if (left < 0)
-			dbl_stream_await(stream->reader.conn);
-		else if (left > 0 && !dbl_ex_is_ready(stream->reader.conn))
-			(void) dbl_ex_wait(stream->reader.conn, left);
-		if (dbl_ex_is_ready(stream->reader.conn))
+			dbl_stream_await(stream->conn);
+		else if (left > 0 && !dbl_ex_is_ready(stream->conn))
+			(void) dbl_ex_wait(stream->conn, left);
+		if (dbl_ex_is_ready(stream->conn))
 		{
 			next_part(stream);
 			stream->row = stream->nrows;
@@ -904,7 +904,7 @@ drain(DblinkStream *stream, TimestampTz deadline)
 static void
 finish_cancel(DblinkStream *stream)
 {
-	DblinkConn *conn = stream->reader.conn;
+	DblinkConn *conn = stream->conn;
 
 	stream->row = stream->nrows;
 	if (conn->cancel != NULL)
@@ -937,7 +937,7 @@ may_cancel(DblinkStream *stream, TimestampTz deadline)
 		case DBLINK_EARLY_END_DRAIN:
 			break;
 		case DBLINK_EARLY_END_CANCEL:
-			return !stream->reader.conn->exchange.in_xact;
+			return !stream->conn->exchange.in_xact;
 		case DBLINK_EARLY_END_AUTO:
 			return stream->pure && !drain(stream, deadline);
 	}
@@ -962,7 +962,7 @@ dbl_stream_end_early(DblinkStream **ended, int nended)
 	{
 		DblinkStream *stream = ended[i];
 
-		if (stream != NULL && stream->reader.conn != NULL && stream->reading)
+		if (stream != NULL && stream->conn != NULL && stream->reading)
 			stream->cancelled = may_cancel(stream, deadline);
 	}
 	for (int i = 0; i < nended; i++)
@@ -970,7 +970,7 @@ dbl_stream_end_early(DblinkStream **ended, int nended)
 		if (ended[i] == NULL || !ended[i]->cancelled)
 			continue;
 		ended[i]->query.fail_on_error = false;
-		(void) dbl_cancel_begin(ended[i]->reader.conn);
+		(void) dbl_cancel_begin(ended[i]->conn);
 	}
 	for (int i = 0; i < nended; i++)
 	{
@@ -978,9 +978,9 @@ dbl_stream_end_early(DblinkStream **ended, int nended)
 
 		if (stream == NULL)
 			continue;
-		if (stream->reader.conn != NULL && stream->cancelled)
+		if (stream->conn != NULL && stream->cancelled)
 			finish_cancel(stream);
-		else if (stream->reader.conn != NULL)
+		else if (stream->conn != NULL)
 			(void) drain(stream, DT_NOEND);
 		error_check(stream);
 	}
