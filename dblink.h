@@ -373,7 +373,9 @@ typedef struct DblinkConn
 	bool		holds_fd;		/* reserved with AcquireExternalFD() */
 	PGconn	   *pgconn;
 	DblinkCancel *cancel;		/* a cancel request in progress, or NULL */
-	struct DblinkNotice *notices;	/* not yet reported; or NULL (notice.c) */
+	dlist_head	notices;		/* not yet reported (notice.c) */
+	Size		notice_bytes;	/* how much they are */
+	int			notices_dropped;	/* how many found no room among them */
 	uint64		notice_count;	/* how many have arrived */
 	bool		for_dblink2;	/* the call is one of dblink2: a statement
 								 * that waits for this session is cancelled

@@ -53,10 +53,7 @@ static const int field_codes[NUM_FIELDS] = {
 /* A notice that waits to be reported; the newest comes last. */
 typedef struct DblinkNotice
 {
-	struct DblinkNotice *next;
-	struct DblinkNotice *last;	/* valid in the first of the list only */
-	Size		pending;		/* bytes in the list; likewise */
-	int			dropped;		/* how many found no room; likewise */
+	dlist_node	node;			/* in the connection's list */
 	bool		is_forwarded;	/* the data are fields, of which a missing one
 								 * is empty; else one text for the log */
 	Size		size;			/* of the data */
@@ -111,7 +108,6 @@ void
 dbl_notice_receive(void *arg, const PGresult *res)
 {
 	DblinkConn *conn = arg;
-	DblinkNotice *first = conn->notices;
 	int			count = dbl_forward_notices ? NUM_FIELDS : 1;
 	const char *strings[NUM_FIELDS];
 	DblinkNotice *notice;
@@ -123,9 +119,9 @@ dbl_notice_receive(void *arg, const PGresult *res)
 	else
 		strings[0] = PQresultErrorMessage(res);
 	size = put_strings(NULL, strings, count);
-	if (first != NULL && first->pending + size > PENDING_MAX)
+	if (conn->notice_bytes + size > PENDING_MAX)
 	{
-		first->dropped++;
+		conn->notices_dropped++;
 		return;
 	}
 	notice = MemoryContextAllocExtended(TopMemoryContext,
@@ -136,16 +132,8 @@ dbl_notice_receive(void *arg, const PGresult *res)
 
 	notice->size = put_strings(notice, strings, count);
 	notice->is_forwarded = dbl_forward_notices;
-	notice->next = NULL;
-	if (first == NULL)
-	{
-		notice->pending = notice->dropped = 0;
-		conn->notices = first = notice;
-	}
-	else
-		first->last->next = notice;
-	first->last = notice;
-	first->pending += size;
+	conn->notice_bytes += size;
+	dlist_push_tail(&conn->notices, &notice->node);
 }
 
 /*
@@ -154,16 +142,10 @@ dbl_notice_receive(void *arg, const PGresult *res)
 static DblinkNotice *
 pop(DblinkConn *conn)
 {
-	DblinkNotice *first = conn->notices;
-	DblinkNotice *second = first->next;
+	DblinkNotice *first = dlist_container(DblinkNotice, node,
+										  dlist_pop_head_node(&conn->notices));
 
-	if (second != NULL)
-	{
-		second->last = first->last;
-		second->pending = first->pending - first->size;
-		second->dropped = first->dropped;
-	}
-	conn->notices = second;
+	conn->notice_bytes -= first->size;
 	return first;
 }
 
@@ -235,11 +217,17 @@ static void
 report_first(DblinkConn *conn)
 {
 	const char *where = dbl_err_where(conn);
-	Size		size = conn->notices->size;
-	char	   *data = memcpy(palloc(size), conn->notices->data, size);
-	DblinkNotice *notice = pop(conn);
+	DblinkNotice *notice = dlist_head_element(DblinkNotice, node, &conn->notices);
+	char	   *data = memcpy(palloc(notice->size), notice->data, notice->size);
 	bool		is_forwarded = notice->is_forwarded;
-	int			dropped = conn->notices == NULL ? notice->dropped : 0;
+	int			dropped = 0;
+
+	(void) pop(conn);
+	if (dlist_is_empty(&conn->notices))
+	{
+		dropped = conn->notices_dropped;
+		conn->notices_dropped = 0;
+	}
 
 	/* Reporting may throw. */
 	pfree(notice);
@@ -266,14 +254,14 @@ dbl_notice_report(DblinkConn *conn)
 	MemoryContext context;
 	MemoryContext caller_context;
 
-	if (likely(conn->notices == NULL))
+	if (likely(dlist_is_empty(&conn->notices)))
 		return;
 
 	/* A wait may be long, and the remote may send any number of notices. */
 	context = AllocSetContextCreate(CurrentMemoryContext, "dblink notice",
 									ALLOCSET_SMALL_SIZES);
 	caller_context = MemoryContextSwitchTo(context);
-	while (conn->notices != NULL)
+	while (!dlist_is_empty(&conn->notices))
 	{
 		CHECK_FOR_INTERRUPTS();
 		report_first(conn);
@@ -289,6 +277,6 @@ dbl_notice_report(DblinkConn *conn)
 void
 dbl_notice_forget(DblinkConn *conn)
 {
-	while (conn->notices != NULL)
+	while (!dlist_is_empty(&conn->notices))
 		pfree(pop(conn));
 }
