@@ -7,8 +7,8 @@
  * with what that holds.  So a stream yields: when something else wants the
  * connection, or might wait for what the stream holds, the rest is read at once and
  * spooled (rows.c), and the stream goes on from there.  What reads rows must not
- * wait for each other either: if the rows of one stream take more than a second,
- * the others are read ahead meanwhile, all at once.
+ * wait for each other either: those that are not asked for a row for a second, while the
+ * rows of another are waited for, are read ahead meanwhile, all at once.
  *
  * What is spooled are the raw values, as they arrived, and not Datums, because what
  * makes a stream yield may run with other privileges and settings, and a
@@ -38,7 +38,10 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
-/* How long rows may take to arrive before other streams are read ahead. */
+/*
+ * How long a stream is not asked for a row before it is read ahead, where others are
+ * waited for.
+ */
 #define PATIENCE_MS		1000
 
 /* How long the rest of a result may take to arrive before it is cancelled. */
@@ -143,30 +146,19 @@ can_yield(DblinkStream *stream)
 }
 
 /*
- * Check whether there is a stream that can yield, on another connection than these.
- */
-static bool
-is_other_open(const List *conns)
-{
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &streams)
-	{
-		DblinkStream *stream = dlist_container(DblinkStream, node, iter.cur);
-
-		if (can_yield(stream) && !list_member_ptr(conns, stream->conn))
-			return true;
-	}
-	return false;
-}
-
-/*
  * Check whether any stream is open that dbl_stream_yield_all() would make yield.
  */
 bool
 dbl_stream_is_any_open(void)
 {
-	return is_other_open(NIL);
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &streams)
+	{
+		if (can_yield(dlist_container(DblinkStream, node, iter.cur)))
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -801,24 +793,42 @@ dbl_stream_store_all(void)
 }
 
 /*
+ * Return for how long we may wait for these connections, in ms, until another stream that
+ * is open is read ahead: it has not been asked for a row for some time then, in one wait or
+ * in several.  -1 if there is none.
+ */
+static long
+patience_left(const List *conns)
+{
+	int64		now = coarse_now();
+	long		left = -1;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &streams)
+	{
+		DblinkStream *stream = dlist_container(DblinkStream, node, iter.cur);
+		long		its_left = Max(stream->time->left_at + PATIENCE_MS - now, 0);
+
+		if (can_yield(stream) && !list_member_ptr(conns, stream->conn))
+			left = left < 0 ? its_left : Min(left, its_left);
+	}
+	return left;
+}
+
+/*
  * Wait until one of several connections has an answer for the call that is using it.
  *
  * A read may have to wait in line behind another session that waits for what another
- * of our streams holds.  So if the answer takes time, those are read ahead.
+ * of our streams holds; and the time counts on that stream's remote.  So if answers take
+ * time, those are read ahead.
  */
 static void
 await(List *conns)
 {
-	TimestampTz deadline = DT_NOEND;
-
 	while (!is_any_ready(conns))
 	{
-		bool		alone = !is_other_open(conns);
-		long		left;
+		long		left = patience_left(conns);
 
-		if (!alone && deadline == DT_NOEND)
-			deadline = dbl_deadline(PATIENCE_MS);
-		left = alone ? -1 : dbl_time_left(deadline);
 		if (left == 0)
 			read_ahead(conns);
 		else if (list_length(conns) == 1)

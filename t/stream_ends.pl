@@ -299,6 +299,20 @@ topic 'two streams of which one waits for the other' => sub {
 	# should be 100: nobody makes them yield
 	same_session(\@sides, 'the end of one', [ @first, "SELECT count(*) FROM $a JOIN $b ON a.i = b.i" ], want => '100');
 	same_session(\@sides, 'the end of one, both ways', [ @first, "SELECT count(*) FROM $b JOIN $a ON a.i = b.i" ], want => '100');
+	# should end as if the first had no limit: each row of the second comes in a moment, but all take seconds
+	my %table = (
+		limited => "dblink('c', 'SELECT id, filler FROM big') AS l(id int, f text)",
+		slow => "dblink('d', 'SELECT g, pg_sleep(0.4)::text, repeat(''x'', 9000) FROM generate_series(1, 8) AS g') AS s(id int, z text, f text)");
+	foreach my $join ('nestloop', 'hashjoin')
+	{
+		foreach my $order ([ 'limited', 'slow' ], [ 'slow', 'limited' ])
+		{
+			my $off = join '; ', map { "SET enable_$_ = off" } grep { $_ ne $join } qw(nestloop hashjoin mergejoin);
+			same_session(\@sides, "one that trickles: a $join, @$order",
+				[ $off, $first[1], "SELECT dblink_exec('c', 'SET statement_timeout = ''2s''')", "SELECT count(*) FROM $table{$order->[0]} JOIN $table{$order->[1]} ON l.id = s.id" ],
+				want => '8', clean => 1);
+		}
+	}
 	# should be 100: loops one in the other, and cursors
 	same_session(\@sides, 'loops',
 		[ @first, "DO \$f\$ DECLARE x int; y int; n int := 0; BEGIN FOR x IN SELECT a.i FROM $a LOOP n := n + 1;"
