@@ -521,6 +521,23 @@ must_hold(const Copy *copy)
 }
 
 /*
+ * The remote does not take the rows: throw its error.
+ */
+pg_noreturn static void
+throw_refusal(const Copy *copy, DblinkConn *conn)
+{
+	DblinkError error;
+
+	dbl_err_fill(&error, conn);
+	if (error.sqlstate == ERRCODE_UNDEFINED_COLUMN && error.hint == NULL &&
+		copy->target->attlist == NIL)
+		error.hint = "Columns are found by name: name those of the query with AS, or write the target with its columns.";
+	dbl_diag_note(conn, &error);
+	dbl_err_report(&error, ERROR, ACTION);
+	pg_unreachable();
+}
+
+/*
  * Rows of this type are to be copied: let the remote take them.  Throws the remote's
  * error if it does not.
  *
@@ -539,7 +556,7 @@ begin(Copy *copy, TupleDesc tupdesc)
 	conn = dbl_session_get_or_open2(copy->source);
 	encoding_check(conn);
 	if (!dbl_copyin_begin(conn, copy_command(copy, tupdesc)))
-		dbl_err_report_now(conn, true, ACTION);
+		throw_refusal(copy, conn);
 	copy->conn = conn;
 	copy->hold = must_hold(copy);
 	copy->aside = tuplestore_begin_heap(false, false, work_mem);
