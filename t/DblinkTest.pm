@@ -596,6 +596,7 @@ package DblinkTest::Session;
 use strict;
 use warnings;
 use IPC::Open3;
+use List::Util qw(max);
 use Symbol 'gensym';
 use Time::HiRes qw(time);
 
@@ -651,12 +652,14 @@ sub collect
 	my ($self, $timeout) = @_;
 	my $end = time() + ($timeout || DblinkTest::SLOW * 4);
 	my %open = (out => 1, err => 1);
+	my %sought = (out => 0, err => 0);
 	my ($hung, $gone);
 
-	# psql goes on after the loss of its server, so that both marks still come
+	# psql goes on after the loss of its server, so that both marks still come.
+	# A mark is sought in what is new, not in all of a long result each time.
 	while (1)
 	{
-		my @missing = grep { $self->{$_} !~ /^$self->{mark}\n/m } qw(out err);
+		my @missing = grep { pos($self->{$_}) = $sought{$_}; $self->{$_} !~ /^$self->{mark}\n/mg } qw(out err);
 		last unless @missing;
 		if (!grep { $open{$_} } @missing)
 		{
@@ -664,7 +667,7 @@ sub collect
 			last;
 		}
 		my $read = '';
-		vec($read, fileno $self->{"${_}_fh"}, 1) = 1 for grep { $open{$_} } qw(out err);
+		vec($read, fileno $self->{"${_}_fh"}, 1) = 1 for grep { $open{$_} } @missing;
 		my $left = $end - time();
 		if ($left <= 0)
 		{
@@ -677,6 +680,7 @@ sub collect
 		{
 			next unless $open{$which}
 			  && vec($ready, fileno $self->{"${which}_fh"}, 1);
+			$sought{$which} = max(0, length($self->{$which}) - length $self->{mark});
 			my $n = sysread $self->{"${which}_fh"}, $self->{$which}, 65536,
 			  length $self->{$which};
 			$open{$which} = 0 unless $n;
