@@ -142,8 +142,23 @@ dbl_err_where(DblinkConn *conn)
 }
 
 /*
+ * Check whether the remote has ended its session because that was idle, or its transaction
+ * open, for too long: 57P05, 25P03, 25P04.
+ */
+static bool
+is_timed_out(int sqlstate)
+{
+	return sqlstate == ERRCODE_IDLE_SESSION_TIMEOUT ||
+		sqlstate == ERRCODE_IDLE_IN_TRANSACTION_SESSION_TIMEOUT ||
+		sqlstate == MAKE_SQLSTATE('2', '5', 'P', '0', '4');
+}
+
+/*
  * Fill in the error of a connection: from its current result, or from the
  * connection itself if there is no result.
+ *
+ * A session that the remote has ended for want of use is a lost connection, 08006, to
+ * those who connect again then: its own SQLSTATE would be that of this session's.
  */
 void
 dbl_err_fill(DblinkError *error, DblinkConn *conn)
@@ -152,6 +167,8 @@ dbl_err_fill(DblinkError *error, DblinkConn *conn)
 	const char *primary = PQresultErrorField(conn->exchange.res, PG_DIAG_MESSAGE_PRIMARY);
 
 	error->sqlstate = dbl_err_sqlstate(sqlstate, ERRCODE_CONNECTION_FAILURE);
+	if (is_timed_out(error->sqlstate))
+		error->sqlstate = ERRCODE_CONNECTION_FAILURE;
 	error->primary = primary ? dbl_err_clean(primary) : dbl_err_message(conn);
 	if (error->primary[0] == '\0')
 		error->primary = "could not obtain message string for remote error";
