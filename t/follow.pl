@@ -17,6 +17,12 @@ use DblinkFake;
 
 my ($local, $remote) = make_pair(
 	local => { conf => ['max_prepared_transactions = 2'] });
+# A queue of notifications that can be filled.
+if ($local->pg_version >= 17)
+{
+	$local->append_conf('postgresql.conf', 'max_notify_queue_pages = 64');
+	$local->restart;
+}
 watch($remote)->run('CREATE TABLE there (x text); CREATE TABLE later (x int UNIQUE DEFERRABLE INITIALLY DEFERRED)');
 watch($local)->run('CREATE EXTENSION dblink2; CREATE TABLE here (x text)');
 my $proxy = start_proxy($remote->port);
@@ -208,6 +214,19 @@ is(join(' ', (committed('late c'))[0], (committed('late d'))[0], (committed('lat
 rows_are($s, "SELECT dblink_execute('c', 'INSERT INTO there VALUES (''later'')')", '1', 'the connection is usable');
 is((committed('later'))[0], 1, '... and commits by itself');
 $rival->quit;
+
+if ($local->pg_version >= 17)
+{
+	my $listener = session($local);
+	$listener->run('LISTEN crowd; BEGIN; SELECT 1');
+	fails_with($s, "SELECT pg_notify('crowd', g || repeat('x', 7000)) FROM generate_series(1, 100) AS g", { state => '54000' }, 'the queue of notifications is full');
+	no_error($s, 'BEGIN;' . begin_on('notified', 'c') . 'NOTIFY crowd', 'a transaction with a notification');
+	$late = $s->run('COMMIT');
+	like($late->{err}, qr/WARNING:  08007: remote transaction on dblink connection "c" was committed, but the local one was not/, 'then it is the same');
+	like($late->{err}, qr/ERROR:  54000: /, '... with that error');
+	is(join(' ', (committed('notified c'))[0], (committed('notified'))[1]), '1 0', '... and so it is');
+	$listener->quit;
+}
 
 # ---- an abort ends what runs there -----------------------------------------------------
 
