@@ -69,8 +69,10 @@ is_hopeless(DblinkConn *conn, const DblinkDeadlock *found)
 		watch->chain_since = GetCurrentTimestamp();
 	}
 	until = TimestampTzPlusMilliseconds(watch->chain_since, dbl_deadlock_patience);
+	if (dbl_time_left(until) == 0)
+		return true;
 	watch->look_at = Min(watch->look_at, until);
-	return dbl_time_left(until) == 0;
+	return false;
 }
 
 /*

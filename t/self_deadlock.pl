@@ -10,9 +10,10 @@ use Test::More;
 use DblinkTest;
 use DblinkFake;
 use DblinkWire qw(auth_ok message);
+use PostgreSQL::Test::Utils;
 
 my $local = make_server('local',
-	conf => [ "deadlock_timeout = '100ms'", 'max_prepared_transactions = 5', 'autovacuum = off' ]);
+	conf => [ "deadlock_timeout = '100ms'", 'max_prepared_transactions = 5', 'autovacuum = off', 'log_connections = on' ]);
 $local->safe_psql('postgres', <<'SQL');
 CREATE EXTENSION dblink;
 CREATE SERVER here FOREIGN DATA WRAPPER dblink_fdw OPTIONS (loopback 'on');
@@ -124,6 +125,25 @@ foreach my $case ([ 'TCP', conninfo($local, options => '-c lock_timeout=1500') ]
 # should fail: of our patience without limit, only by its own time limit
 fails_with($s, call_after("LOCK TABLE t; SET LOCAL dblink.deadlock_patience = -1; SET LOCAL statement_timeout = '1500ms'", $tcp, 'INSERT INTO t VALUES (0, 0)'),
 	{ state => '57014', message => qr/statement timeout/ }, 'never');
+
+# should be cancelled again at the next looks only: it is stopped, and takes no notice
+{
+	my $start = -s $local->logfile;
+	$s->run("SELECT dblink_connect('c', $tcp)");
+	my ($pid) = $s->run("SELECT * FROM dblink('c', 'SELECT pg_backend_pid()') AS x (pid int)")->{out} =~ /(\d+)/;
+	$s->run("BEGIN; LOCK TABLE t; SET LOCAL dblink.deadlock_patience = '1s'");
+	$s->send("SELECT dblink_exec('c', 'INSERT INTO t VALUES (0, 0)')");
+	poll_value($local, "SELECT wait_event_type FROM pg_stat_activity WHERE pid = $pid", 'Lock');
+	kill 'STOP', $pid;
+	my $requests = sub { scalar(() = slurp_file($local->logfile, $start) =~ /connection received: host=127\.0\.0\.1/g) - 1 };
+	poll_until(sub { $requests->() > 0 });
+	ok($s->collect(1.5)->{hung}, 'the remote session is stopped');
+	cmp_ok($requests->(), '<=', 3, 'cancel requests in that time');
+	kill 'CONT', $pid;
+	# should fail: once it goes on
+	fails_with($s, $s->collect, { state => '40P01' }, 'a session that was stopped');
+	$s->run("ROLLBACK; SELECT dblink_disconnect('c')");
+}
 
 # ---- calls of dblink2 --------------------------------------------------------------
 
