@@ -239,8 +239,9 @@ typedef struct DblinkExchange
 	int			errors;			/* how many results were errors */
 	Size		errors_size;	/* of libpq's text of them */
 	PGnotify   *notify;			/* the notification being looked at, or NULL */
-	struct DblinkConn **reader; /* that of the stream whose rows these are,
-								 * set to NULL when they end; or NULL */
+	struct DblinkConn **reader; /* where the stream that reads these rows
+								 * points to us, set to NULL when they end; or
+								 * NULL */
 	bool		binary;			/* rows were requested in binary */
 	bool		converting;		/* its rows are being converted, or rows are
 								 * copied to it: no other call may use the
@@ -374,7 +375,7 @@ typedef struct DblinkConn
 	PGconn	   *pgconn;
 	DblinkCancel *cancel;		/* a cancel request in progress, or NULL */
 	dlist_head	notices;		/* not yet reported (notice.c) */
-	Size		notice_bytes;	/* how much they are */
+	Size		notice_bytes;	/* the size of their data */
 	int			notices_dropped;	/* how many found no room among them */
 	uint64		notice_count;	/* how many have arrived */
 	bool		for_dblink2;	/* the call is one of dblink2: a statement

@@ -13,7 +13,7 @@
  * If the remote waits for us directly, that can't end: we are in no queue for a lock,
  * so it waits for a lock that we hold, and we release none while we wait.  Others on
  * the way may give up, so what is known then is only how long it has stood.  What
- * follows from a finding is decided in exchange.c.
+ * follows from a finding is decided in watch.c.
  *
  * A backend is looked at only if the connection surely leads to it, because a process
  * number that a server tells us may be by chance that of a process of ours.
@@ -260,8 +260,8 @@ add_snapshot_holders(Search *search, int waiter)
 }
 
 /*
- * Add the processes that procs[waiter] waits for.  Returns whether it waits for any,
- * known or not.
+ * Add the processes that procs[waiter] waits for.  Returns whether it waits for a lock, no
+ * matter who holds that.
  */
 static bool
 add_blockers(Search *search, int waiter)

@@ -23,7 +23,6 @@
 
 #include "dblink.h"
 
-
 /*
  * Return a copy of "raw" in which every byte that is not valid in the database
  * encoding is replaced by a question mark; NULL for NULL.
@@ -157,8 +156,9 @@ is_timed_out(int sqlstate)
  * Fill in the error of a connection: from its current result, or from the
  * connection itself if there is no result.
  *
- * A session that the remote has ended for want of use is a lost connection, 08006, to
- * those who connect again then: its own SQLSTATE would be that of this session's.
+ * A time-out by which the remote has ended its session is a lost connection, 08006, as
+ * for any other reason why it is lost: callers look for that to connect again, and the
+ * remote's own SQLSTATE would tell them that this session has timed out.
  */
 void
 dbl_err_fill(DblinkError *error, DblinkConn *conn)

@@ -47,9 +47,10 @@ struct DblinkAttempt
 	const char *encoding;		/* what to ask the remote for, or NULL */
 	DblinkHosts hosts;			/* the remaining ones after a time-out */
 	StringInfoData timed_out;	/* messages about those that are left out */
-	TimestampTz room_at;		/* when to call this, which is once: */
+	TimestampTz room_at;		/* when to call make_room(); DT_NOEND when
+								 * that was done */
 	bool		(*make_room) (void);	/* releases what this session does not
-										 * need; NULL when it has */
+										 * need; NULL likewise */
 	long		pause_ms;		/* when it has released something, how long to
 								 * wait next */
 

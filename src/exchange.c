@@ -6,9 +6,9 @@
  * An exchange begins when a query is sent, or the result of one that was sent
  * before is fetched; it ends when libpq has handed out all that belongs to the
  * call.  What it is doing is in DblinkExchange, which only this file writes to
- * (and copyin.c, notify.c and watch.c each to its own part), and which is zeroed as a
- * whole.  So what a failed call has left behind is known from there, and code anywhere
- * may throw; recover.c brings it to an end.
+ * (and copyin.c, notify.c, watch.c and recover.c each to its own part), and which is
+ * zeroed as a whole.  So what a failed call has left behind is known from there, and
+ * code anywhere may throw; recover.c brings it to an end.
  *
  * The result that was looked at last stays until the next exchange begins.
  *

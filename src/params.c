@@ -271,9 +271,9 @@ read_sql(DblinkCall *call, const NullableDatum *args, const Oid *types, int narg
 }
 
 /*
- * Read an array of the names of connections, in which there must be one and no null;
- * returns them as Datums of type text, *count of them.  Throws 22004 if that is not so,
- * and 42804 if it is none.
+ * Read an array of the names of connections, in which there must be at least one, and no
+ * null; returns them as Datums of type text, *count of them.  Throws 22004 if that is not
+ * so, and 42804 if it is no array of strings.
  */
 Datum *
 dbl_params_names(NullableDatum arg, Oid type, int *count)
@@ -310,8 +310,10 @@ dbl_params_names(NullableDatum arg, Oid type, int *count)
 }
 
 /*
- * The same for a call that is for several connections: [sql [, parameters]] follow.
- * Without a text, call->sql is NULL.
+ * Read the arguments of a call that is for several connections: connections [, sql
+ * [, parameters]].  Without a text, call->sql is NULL.
+ *
+ * Throws what dbl_params_names() and dbl_params_read() throw.
  */
 void
 dbl_params_read_many(DblinkCall *call, const NullableDatum *args, const Oid *types,
@@ -332,8 +334,9 @@ dbl_params_read_many(DblinkCall *call, const NullableDatum *args, const Oid *typ
  * sql [, parameters].  "variadic" says that the parameters are the elements of one
  * array.
  *
- * Without parameters, call->params is NULL; but an empty or null VARIADIC array is
- * none, and no reason to send the text in another way than with one element.
+ * Without parameters, call->params is NULL.  With an empty or null VARIADIC array it is
+ * not, although that has no parameter: the text must be sent in the same way however many
+ * elements the array happens to have.
  *
  * Throws what params_text() throws, 42P13 if arguments are missing, and what
  * types' output functions throw.

@@ -102,7 +102,7 @@ is_endless(FuncExpr *call)
 static bool is_checked(Oid type);
 
 /*
- * Check whether a column of a row type is.
+ * Check whether values of a column of a row type are checked, as is_checked() says.
  */
 static bool
 is_column_checked(Oid type)
@@ -149,7 +149,7 @@ is_checked(Oid type)
 }
 
 /*
- * Check whether one of several types is.
+ * Check whether values of one of several types are checked.
  */
 static bool
 is_any_checked(List *types)
@@ -208,7 +208,7 @@ are_quick(void *exprs)
 }
 
 /*
- * Check whether all of these operators are, with which rows are compared.
+ * Check whether all of these operators, with which rows are compared, are quick.
  */
 static bool
 are_operators_quick(const Oid *operators, int n)
@@ -224,8 +224,8 @@ are_operators_quick(const Oid *operators, int n)
 }
 
 /*
- * Check whether what a node itself computes is quick, for each of its rows.  Of a node
- * that is not known, that is not known.
+ * Check whether what a node itself computes is quick, for each of its rows.  We take a
+ * node that is not known here for a slow one.
  */
 bool
 dbl_quick_is_node(Plan *plan)

@@ -379,7 +379,8 @@ recover_step(DblinkConn *conn)
 }
 
 /*
- * Add what a connection's recovery waits for.  Returns how many sockets that are.
+ * Add the sockets on which something of a connection is awaited: its own, and that of a
+ * cancel request.  Returns how many there are.
  */
 static int
 add_sockets(DblinkConn *conn, struct pollfd *pfds)

@@ -80,7 +80,7 @@ dbl_scan_init(const DblinkScannable *functions)
 }
 
 /*
- * The type of the scan's rows, which is the column definition list's.
+ * The type of the scan's rows, which has the columns of custom_scan_tlist.
  */
 static TupleDesc
 row_type(DblinkScanState *state)
@@ -557,8 +557,11 @@ next_row(DblinkScanState *state)
 }
 
 /*
- * Form a row of the plan's columns.  Where they are the function's, some of them or in
- * another order, this costs less than ExecProject(); for count(*) there is none.
+ * Form a row of the plan's columns.  Where each is one of the function's, this costs less
+ * than ExecProject().
+ *
+ * From one row to the next, the slot stays full and only its values change; except where
+ * a node above has cleared it, or made it own a copy of its row.
  */
 static inline TupleTableSlot *
 project(DblinkScanState *state, TupleTableSlot *row)
