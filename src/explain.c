@@ -54,9 +54,10 @@ deparse_argument(const Shown *shown, int i)
 static void
 show_argument(const Shown *shown, const char *label, int i)
 {
-	const char *text = constant_string(list_nth(shown->call->args, i));
+	const char *string = constant_string(list_nth(shown->call->args, i));
 
-	ExplainPropertyText(label, text !=NULL ? text : deparse_argument(shown, i), shown->es);
+	ExplainPropertyText(label, string != NULL ? string : deparse_argument(shown, i),
+						shown->es);
 }
 
 /*
