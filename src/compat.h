@@ -398,6 +398,13 @@ extern PGDLLIMPORT char *locale_monetary;
 #define dbl_domain_has_constraints(type)	DomainHasConstraints(type)
 #endif
 
+/* The operators with which rows of a set operation are compared: since 18 it can sort. */
+#if PG_VERSION_NUM >= 180000
+#define dbl_setop_operators(setop)	((setop)->cmpOperators)
+#else
+#define dbl_setop_operators(setop)	((setop)->dupOperators)
+#endif
+
 /* The executor opens a relation: since 18 it is told whether rows go into that. */
 #if PG_VERSION_NUM >= 180000
 #define dbl_target_relation(estate, rti)	ExecGetRangeTableRelation(estate, rti, true)

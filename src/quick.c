@@ -239,35 +239,47 @@ dbl_quick_is_node(Plan *plan)
 		case T_BitmapOr:
 		case T_CteScan:
 		case T_Gather:
-		case T_GatherMerge:
-		case T_Group:
-		case T_IncrementalSort:
 		case T_Material:
-		case T_MergeAppend:
 		case T_NamedTuplestoreScan:
 		case T_ProjectSet:
-		case T_RecursiveUnion:
 		case T_SeqScan:
-		case T_SetOp:
 		case T_SubqueryScan:
-		case T_Unique:
 		case T_WorkTableScan:
 			return true;
 		case T_CustomScan:
 			return strcmp(((CustomScan *) plan)->methods->CustomName, "dblink") == 0;
 		case T_Agg:
 			return are_operators_quick(((Agg *) plan)->grpOperators, ((Agg *) plan)->numCols);
+		case T_Group:
+			return are_operators_quick(((Group *) plan)->grpOperators, ((Group *) plan)->numCols);
+		case T_Unique:
+			return are_operators_quick(((Unique *) plan)->uniqOperators, ((Unique *) plan)->numCols);
+		case T_SetOp:
+			return are_operators_quick(dbl_setop_operators((SetOp *) plan), ((SetOp *) plan)->numCols);
+		case T_RecursiveUnion:
+			return are_operators_quick(((RecursiveUnion *) plan)->dupOperators,
+									   ((RecursiveUnion *) plan)->numCols);
 		case T_Sort:
+		case T_IncrementalSort: /* begins with a Sort */
 			return are_operators_quick(((Sort *) plan)->sortOperators, ((Sort *) plan)->numCols);
+		case T_MergeAppend:
+			return are_operators_quick(((MergeAppend *) plan)->sortOperators,
+									   ((MergeAppend *) plan)->numCols);
+		case T_GatherMerge:
+			return are_operators_quick(((GatherMerge *) plan)->sortOperators,
+									   ((GatherMerge *) plan)->numCols);
 		case T_Memoize:
-			return are_quick(((Memoize *) plan)->param_exprs);
+			return are_quick(((Memoize *) plan)->param_exprs) &&
+				are_operators_quick(((Memoize *) plan)->hashOperators, ((Memoize *) plan)->numKeys);
 		case T_Limit:
 			return are_quick(((Limit *) plan)->limitOffset) &&
 				are_quick(((Limit *) plan)->limitCount);
 		case T_WindowAgg:
 			return are_quick(((WindowAgg *) plan)->runCondition) &&
 				are_quick(((WindowAgg *) plan)->startOffset) &&
-				are_quick(((WindowAgg *) plan)->endOffset);
+				are_quick(((WindowAgg *) plan)->endOffset) &&
+				are_operators_quick(((WindowAgg *) plan)->partOperators, ((WindowAgg *) plan)->partNumCols) &&
+				are_operators_quick(((WindowAgg *) plan)->ordOperators, ((WindowAgg *) plan)->ordNumCols);
 		case T_ModifyTable:
 			return are_quick(((ModifyTable *) plan)->returningLists) &&
 				are_quick(((ModifyTable *) plan)->withCheckOptionLists) &&

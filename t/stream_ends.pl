@@ -460,6 +460,7 @@ topic 'a plan that takes its time for one row' => sub {
 		'a cast to a type with a domain in it' => [ @types, "SELECT count(x) FROM (SELECT ('(' || t.id || ',)')::pg_temp.pair AS x FROM $from OFFSET 0) AS s" ],
 		'a function that makes such a type' => [ @types, "SELECT count(x) FROM (SELECT jsonb_populate_record(NULL::pg_temp.pair, jsonb_build_object('a', t.id)) AS x FROM $from OFFSET 0) AS s" ],
 		'an operator for grouping' => [ @operators, "SELECT count(*) FROM (SELECT id FROM dblink('c', 'SELECT id, filler FROM big') AS t(id pg_temp.number, f text) GROUP BY 1) AS s" ],
+		'an operator of a set operation' => [ @operators, "SELECT count(*) FROM (SELECT id FROM dblink('c', 'SELECT id, filler FROM big') AS t(id pg_temp.number, f text) EXCEPT SELECT '3'::pg_temp.number) AS s" ],
 		'ON CONFLICT ... SET' => [ $upsert, "INSERT INTO unique_ids AS u SELECT id, f FROM $from ON CONFLICT (id) DO UPDATE SET f = pg_temp.naps(u.id)" ],
 		'ON CONFLICT ... WHERE' => [ $upsert, "INSERT INTO unique_ids AS u SELECT id, f FROM $from ON CONFLICT (id) DO UPDATE SET f = '' WHERE pg_temp.naps(u.id) = 2" ],
 		'a trigger of updates' =>
