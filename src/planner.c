@@ -81,10 +81,10 @@ find_by_name(Oid funcid)
 }
 
 /*
- * Returns the entry of the function that this is, NULL if it is none of ours.  Users
- * declare functions of their own on our symbols, under any name, and there may be
- * others of our names, so we compare the address of its code.  A function with SECURITY DEFINER or SET is run
- * through a handler of the server's, and is none of ours then.
+ * Return the entry of the function that this is, NULL if it is none of ours.  Users
+ * declare functions of their own on our symbols, under any name, and there may be others
+ * of our names, so we compare the address of its code.  A function with SECURITY DEFINER
+ * or SET is run through a handler of the server's, and is none of ours then.
  *
  * To know the address is to load the function's library, so this must come after the
  * check of the privilege to execute it.
@@ -351,9 +351,9 @@ static const CustomPathMethods path_methods = {
 
 /*
  * Check whether this is the subquery of an ANY or ALL (or IN).  Those are the ones of
- * which the planner expects to read half the rows.  If it can't be hashed, it is read on and off
- * while the plan goes on, and its rows must be kept.  The planner would have a custom
- * scan's kept once more, by a Material node.
+ * which the planner expects to read half the rows.  If it can't be hashed, it is read on
+ * and off while the plan goes on, and its rows must be kept.  The planner would have a
+ * custom scan's kept once more, by a Material node.
  */
 static bool
 is_of_any(PlannerInfo *root)
