@@ -25,8 +25,8 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-/* A longer time limit is none: 30 years. */
-#define LONGEST_TIMEOUT_MS	1e12
+/* A longer time limit is none: 30 years, or what a long of 32 bits holds. */
+#define LONGEST_TIMEOUT_MS	Min(1e12, (double) LONG_MAX)
 
 /*
  * Throw 22004 if argument n, counted from 0, is null; 42P13 if the function is
