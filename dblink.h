@@ -805,6 +805,7 @@ extern void dbl_follow_close_check(const DblinkConn *conn);
 extern void dbl_follow_prepare_check(void);
 extern void dbl_follow_commit(void);
 extern void dbl_follow_release(int level);
+extern void dbl_follow_released(int level);
 extern void dbl_follow_abort(int level);
 extern void dbl_follow_rolled_back(DblinkConn *conn);
 extern void dbl_follow_lost(DblinkConn *conn);

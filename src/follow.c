@@ -320,13 +320,23 @@ state_check(DblinkConn *conn)
 }
 
 /*
+ * Check whether an asynchronous query has results that were not fetched: nothing can be
+ * sent then.
+ */
+static bool
+is_async_pending(const DblinkConn *conn)
+{
+	return conn->exchange.phase == DBLINK_IDLE &&
+		PQtransactionStatus(conn->pgconn) == PQTRANS_ACTIVE;
+}
+
+/*
  * Let an asynchronous query complete whose results were not fetched.  Throws its error.
  */
 static void
 finish_async(DblinkConn *conn)
 {
-	if (conn->exchange.phase != DBLINK_IDLE ||
-		PQtransactionStatus(conn->pgconn) != PQTRANS_ACTIVE)
+	if (!is_async_pending(conn))
 		return;
 	dbl_ex_fetch_all(conn);
 	if (PQresultStatus(dbl_ex_read_to_end(conn)) == PGRES_FATAL_ERROR)
@@ -627,8 +637,23 @@ has_savepoint(const DblinkConn *conn, int level)
 }
 
 /*
+ * Check whether that can be released.  Where an asynchronous query is in progress, it
+ * stays, and does no harm: what it could undo is the outer level's, and no one uses its
+ * name.
+ */
+static bool
+can_release(const DblinkConn *conn, int level)
+{
+	return has_savepoint(conn, level) && !is_async_pending(conn);
+}
+
+/*
  * A subtransaction of this nesting level is about to commit: release its savepoints.
  * Throws as state_check() does.
+ *
+ * They are not forgotten yet.  If one can't be released, or the subtransaction aborts for
+ * another reason, it has to roll back to each: where that was released already, that
+ * fails, and ours can't commit.
  *
  * Nothing is palloc'd here, because the current memory context is the subtransaction's,
  * which then would stay until our transaction is over: much for a loop.
@@ -638,25 +663,14 @@ dbl_follow_release(int level)
 {
 	dbl_reg_foreach(conn)
 	{
-		if (!has_savepoint(conn, level))
-			continue;
-
-		/*
-		 * Where an asynchronous query is in progress, nothing can be sent.
-		 * The savepoint stays then, and does no harm: what it could undo is
-		 * the outer level's, and no one uses its name.
-		 */
-		if (conn->exchange.phase == DBLINK_IDLE &&
-			PQtransactionStatus(conn->pgconn) == PQTRANS_ACTIVE)
-			forget_savepoints(conn, level);
-		else
+		if (can_release(conn, level))
 			state_check(conn);
 	}
 	dbl_reg_foreach(conn)
 	{
 		char		sql[NAMEDATALEN];
 
-		if (!has_savepoint(conn, level))
+		if (!can_release(conn, level))
 			continue;
 		snprintf(sql, sizeof(sql), "RELEASE SAVEPOINT " SAVEPOINT_NAME,
 				 savepoint_number(conn, level));
@@ -664,11 +678,23 @@ dbl_follow_release(int level)
 	}
 	dbl_reg_foreach(conn)
 	{
-		if (!has_savepoint(conn, level))
-			continue;
-		if (PQresultStatus(dbl_ex_read_to_end(conn)) != PGRES_COMMAND_OK)
+		if (can_release(conn, level) &&
+			PQresultStatus(dbl_ex_read_to_end(conn)) != PGRES_COMMAND_OK)
 			dbl_err_report_now(conn, true, "while releasing a savepoint");
-		forget_savepoints(conn, level);
+	}
+}
+
+/*
+ * A subtransaction of this nesting level has committed: its savepoints are its parent's to
+ * undo.  Never throws.
+ */
+void
+dbl_follow_released(int level)
+{
+	dbl_reg_foreach(conn)
+	{
+		if (has_savepoint(conn, level))
+			forget_savepoints(conn, level);
 	}
 }
 

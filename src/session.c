@@ -181,6 +181,7 @@ end_of_subxact(SubXactEvent event, SubTransactionId mySubid,
 			end_of_level(GetCurrentTransactionNestLevel());
 			break;
 		case SUBXACT_EVENT_COMMIT_SUB:
+			dbl_follow_released(GetCurrentTransactionNestLevel());
 			end_of_level(GetCurrentTransactionNestLevel());
 			break;
 		case SUBXACT_EVENT_PRE_COMMIT_SUB:

@@ -148,6 +148,38 @@ foreach my $i (0 .. $#odd)
 }
 $odd->stop;
 
+# should commit nothing: one has released its savepoint, and the other could not
+{
+	my $answer = sub {
+		my ($request) = @_;
+		return $failed . ready('E') if $request =~ /^.{5}RELEASE/s;
+		my ($tag) = $request =~ /^.{5}(START TRANSACTION|SAVEPOINT|ROLLBACK|SET CONSTRAINTS|COMMIT|INSERT)/s;
+		return command_complete($tag) . ready($tag eq 'COMMIT' ? 'I' : 'T');
+	};
+	my $unreleased = fake_server(sub { return { start => auth_ok(), answers => [$answer], again => 1, end => 'wait' } });
+	$faked = lit('host=127.0.0.1 dbname=x user=x password=x sslmode=disable gssencmode=disable connect_timeout=3 port=' . $unreleased->port);
+	$s->run("SELECT dblink_connect('released', $direct), dblink_connect('unreleased', $faked)");
+	my $r = $s->run("BEGIN; SELECT dblink_begin('released'), dblink_begin('unreleased'); DO \$\$ BEGIN BEGIN"
+		  . " PERFORM dblink_exec('released', 'INSERT INTO there VALUES (''half'')'), dblink_exec('unreleased', 'INSERT');"
+		  . " INSERT INTO here VALUES ('half'); EXCEPTION WHEN serialization_failure THEN RAISE NOTICE 'caught'; END; END \$\$; COMMIT");
+	like($r->{err}, qr/NOTICE:  00000: caught.*ERROR:  25000: .*"released"/s, 'a savepoint that is not released');
+	is(join(' ', committed('half')), '0 0', '... and nothing is committed');
+	$s->run("ROLLBACK; SELECT dblink_disconnect('released'), dblink_disconnect('unreleased')");
+	$unreleased->stop;
+}
+
+# should commit nothing: a query was sent in a subtransaction, which can't commit because of
+# another connection
+{
+	$s->run("SELECT dblink_connect('sent', $direct), dblink_connect('failed', $direct)");
+	my $r = $s->run("BEGIN; SELECT dblink_begin('sent'), dblink_begin('failed'); DO \$\$ BEGIN BEGIN"
+		  . " PERFORM dblink_send_query('sent', 'INSERT INTO there VALUES (''sent'')'), dblink_exec('failed', 'SELECT 1 / 0', false);"
+		  . " INSERT INTO here VALUES ('sent'); EXCEPTION WHEN in_failed_sql_transaction THEN RAISE NOTICE 'caught'; END; END \$\$; COMMIT");
+	like($r->{err}, qr/\A(?!.*ERROR:).*NOTICE:  00000: caught/s, 'a query that was sent in a subtransaction');
+	is(join(' ', committed('sent')), '0 0', '... is rolled back with it');
+	$s->run("ROLLBACK; SELECT dblink_disconnect('sent'), dblink_disconnect('failed')");
+}
+
 # ---- several connections ----------------------------------------------------------
 
 # SQL that begins a transaction on several connections, and writes a row to each.
