@@ -289,6 +289,7 @@ typedef enum DblinkSqlControl
 {
 	DBLINK_SQL_UNREAD,			/* that is not known: it does not parse */
 	DBLINK_SQL_STAYS,			/* it stays in it */
+	DBLINK_SQL_STAYS_ALONE,		/* likewise, as at most one statement */
 	DBLINK_SQL_CONTROLS			/* it begins, ends or prepares one */
 } DblinkSqlControl;
 

@@ -154,8 +154,11 @@ has_standard_strings(const DblinkConn *conn)
 /*
  * A text of the user's is about to be sent on a connection whose transaction follows
  * ours.  Throws 25000 if it would end the transaction, or that has ended.  Makes the
- * savepoints that are missing; but not in a transaction that has failed, where the text
- * will fail, too, or end the failure by a savepoint of the user's.
+ * savepoints that are missing.
+ *
+ * That is not possible in a transaction that has failed, where the text will fail, too, or
+ * end the failure by a savepoint of the user's.  So it must do nothing else then: it could
+ * not be rolled back.  Throws 25000 for several statements.
  */
 void
 dbl_follow_text_check(DblinkConn *conn, const char *sql)
@@ -172,6 +175,15 @@ dbl_follow_text_check(DblinkConn *conn, const char *sql)
 						conn->name),
 				 errdetail("Its transaction follows the local one."),
 				 errhint("Savepoints are allowed.")));
+	if (PQtransactionStatus(conn->pgconn) == PQTRANS_INERROR &&
+		control != DBLINK_SQL_STAYS_ALONE &&
+		savepoint_level(conn) < GetCurrentTransactionNestLevel())
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
+				 errmsg("remote transaction on dblink connection \"%s\" is aborted",
+						conn->name),
+				 errdetail("It has to be rolled back to a savepoint before other statements are sent."),
+				 errhint("Send ROLLBACK TO SAVEPOINT in a call of its own.")));
 	if (PQtransactionStatus(conn->pgconn) == PQTRANS_INTRANS)
 		make_savepoints(conn);
 	if (PQtransactionStatus(conn->pgconn) != PQTRANS_ACTIVE)

@@ -104,7 +104,7 @@ control_of(List *statements)
 				return DBLINK_SQL_CONTROLS;
 		}
 	}
-	return DBLINK_SQL_STAYS;
+	return list_length(statements) > 1 ? DBLINK_SQL_STAYS : DBLINK_SQL_STAYS_ALONE;
 }
 
 /*

@@ -180,6 +180,22 @@ $odd->stop;
 	$s->run("ROLLBACK; SELECT dblink_disconnect('sent'), dblink_disconnect('failed')");
 }
 
+# should roll back both: what would follow the end of a failure in one text has no savepoint
+{
+	$s->run("SELECT dblink_connect('f', $direct)");
+	my $sub = sub {
+		return " DO \$\$ BEGIN BEGIN $_[0] INSERT INTO here VALUES ('ended'); RAISE division_by_zero;"
+		  . " EXCEPTION WHEN division_by_zero OR invalid_transaction_state THEN RAISE NOTICE 'caught %', SQLSTATE; END; END \$\$; COMMIT";
+	};
+	my $failed = "BEGIN; SELECT dblink_begin('f'); SELECT dblink_exec('f', 'SAVEPOINT u'); SELECT dblink_exec('f', 'SELECT 1 / 0', false);";
+	my $r = $s->run($failed . $sub->("PERFORM dblink_exec('f', 'ROLLBACK TO u; INSERT INTO there VALUES (''ended'')');"));
+	like($r->{err}, qr/caught 25000.*ERROR:  25P02: /s, 'a failure is ended, and more done, in one text');
+	$r = $s->run('ROLLBACK;' . $failed . $sub->("PERFORM dblink_exec('f', 'ROLLBACK TO u'), dblink_exec('f', 'INSERT INTO there VALUES (''ended'')');"));
+	like($r->{err}, qr/\A(?!.*ERROR:).*caught 22012/s, '... in two texts');
+	is(join(' ', committed('ended')), '0 0', '... and nothing is committed');
+	$s->run("ROLLBACK; SELECT dblink_disconnect('f')");
+}
+
 # ---- several connections ----------------------------------------------------------
 
 # SQL that begins a transaction on several connections, and writes a row to each.
